@@ -140,8 +140,8 @@ export interface Ledger extends PersonCalls, Asking, Feed {
   /** The attachments of the newest content of one of the custodian's own records. */
   attachments(record: RecordId): Promise<readonly Attachment[]>;
   /**
-   * A person's current records, in the order in which they were recorded; one page of them if `limit` is
-   * given. For the next page, pass the id of this page's last record as `after`. A page with fewer records
+   * A person's current records, in the order in which they were recorded, those of one bundle in any order; one page of
+   * them if `limit` is given. For the next page, pass the id of this page's last record as `after`. A page with fewer records
    * than its limit is the last one for now. A record keeps its position whatever is filed about it, and
    * new records come last. So no record appears on two pages, and every record that existed before the
    * first page appears, unless it was erased meanwhile.

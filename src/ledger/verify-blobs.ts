@@ -4,6 +4,7 @@ import { matchesCid, type CID } from "../codec/cid.ts";
 import { decodeSignedHeader } from "../envelope/header.ts";
 import { LedgerError, StorageError } from "../errors.ts";
 import { type Catalogue, isErasedNow } from "./entries/catalogue.ts";
+import { isDecoy } from "./entries/decoys.ts";
 import type { LedgerContext } from "./context.ts";
 
 /** Result of checking the blobs of this member's own entries. */
@@ -21,10 +22,11 @@ export interface BlobReport {
  * and compares each blob with its CID. It does not rely on the store's own listing.
  */
 export async function verifyBlobs(
-  { chain, storage, signer }: LedgerContext,
+  context: LedgerContext,
   catalogue: Catalogue,
   { signal }: { readonly signal?: AbortSignal },
 ): Promise<BlobReport> {
+  const { chain, storage, signer } = context;
   const damaged: CID[] = [];
   const missing: CID[] = [];
   let checked = 0;
@@ -70,7 +72,7 @@ export async function verifyBlobs(
       const idOf = entryIdOf(ledger, author);
       for (const bytes of signed.entries) {
         const entry = decodeEntry(bytes);
-        if (isCustom(entry) || !("body" in entry)) continue;
+        if (isCustom(entry) || !("body" in entry) || isDecoy(context, entry)) continue;
         const id = idOf(bytes);
         if ((await catalogue.find(id)).status === "erased") continue;
         await verifyEnvelope(entry.body, id);

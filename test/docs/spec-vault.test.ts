@@ -8,9 +8,12 @@ import {
 import { decode as decodeCbor, encode as encodeCbor } from "cborg";
 import { decode, encode } from "@ipld/dag-cbor";
 import { CID } from "multiformats/cid";
+import { create as createDigest } from "multiformats/hashes/digest";
 import { describe, expect, it } from "vitest";
-import { fromHex } from "../../src/bytes/hex.ts";
+import { decodeEntry } from "../../src/block/entry.ts";
+import { fromHex, toHex } from "../../src/bytes/hex.ts";
 import { memoryKeys } from "../../src/identity/key-store.ts";
+import { isDecoy } from "../../src/ledger/entries/decoys.ts";
 import { gateCommits } from "../../src/ledger/vault/commit-gate.ts";
 import { openVault } from "../../src/ledger/vault/vault.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";
@@ -127,5 +130,24 @@ describe("docs/spec/disclosure.md, the vault by another hand", () => {
       key: page.hex("vault-key"),
       value: page.hex("vault-shard-value"),
     });
+    const decoyKey = hmac(root, Buffer.from("healthledger/vault/1 decoy"), Uint8Array.of(1));
+    expect(decoyKey.toString("hex")).toBe(page.value("decoy key"));
+    const salt = fromHex("d0d1d2d3d4d5d6d7d8d9dadbdcdddedf");
+    const inputOf = (what: string) =>
+      encode(["healthledger/decoy/1", what, ledger, custodian, salt]);
+    expect(toHex(inputOf("tag"))).toBe(toHex(page.hex("decoy-tag-input")));
+    const [tag, body] = ["tag", "body"].map((what) => hmac(decoyKey, inputOf(what)));
+    expect(vault.decoy("tag", salt)).toEqual(new Uint8Array(tag!));
+    const entry = decodeEntry(page.hex("decoy-entry"));
+    expect(entry).toMatchObject({ kind: "record", salt, subject: new Uint8Array(tag!) });
+    expect(isDecoy({ vault }, entry)).toBe(true);
+    expect(toHex(page.hex("decoy-entry"))).toBe(
+      toHex(
+        encode({
+          ...{ v: 1, kind: "record", salt, subject: tag },
+          body: CID.createV1(0x71, createDigest(0x12, new Uint8Array(body!))),
+        }),
+      ),
+    );
   });
 });

@@ -14,6 +14,7 @@ import { ChainError, StorageError } from "../../errors.ts";
 import { bySlices, giveTurn, nextTurn } from "../../loop/give-turn.ts";
 import type { NamedBlob, StateChange } from "../../storage/types.ts";
 import type { LedgerContext } from "../context.ts";
+import { inOrder, withDecoys, type Arranged } from "./decoys.ts";
 import { manifestSteps, type Manifest } from "./manifest.ts";
 import type { EnvelopeToSeal } from "./seal-together.ts";
 import { sealInGroups } from "./sealing.ts";
@@ -244,20 +245,18 @@ export async function createFiling(
 
   async function write(
     entries: readonly SealedEntry[],
+    { all, places }: Arranged,
     withBlock: readonly StateChange[] = [],
   ): Promise<Filed[]> {
-    const placed = await place(
-      entries.map(({ entry }) => entry),
-      {
-        blobs: entries.flatMap(({ blobs }) => blobs),
-        state: entries.flatMap((one) => one.state),
-        withBlock,
-      },
-    );
-    return entries.map(({ id, envelope }, entry) => ({
+    const placed = await place(all, {
+      blobs: entries.flatMap(({ blobs }) => blobs),
+      state: entries.flatMap((one) => one.state),
+      withBlock,
+    });
+    return entries.map(({ id, envelope }, i) => ({
       id,
       envelope,
-      place: { ...placed, entry },
+      place: { ...placed, entry: places[i]! },
     }));
   }
 
@@ -292,7 +291,9 @@ export async function createFiling(
 
   async function writeGroup(group: readonly Waiting[]): Promise<void> {
     try {
-      const filed = await write(group.flatMap(({ entries }) => entries));
+      const all = group.flatMap(({ entries }) => entries);
+      // Without decoys: nobody can tell whose the other entries are, and decoys would tell that two are of one.
+      const filed = await write(all, inOrder(all));
       let at = 0;
       for (const { entries, resolve } of group) resolve(filed.slice(at, (at += entries.length)));
     } catch (error) {
@@ -315,7 +316,8 @@ export async function createFiling(
         }),
       );
     },
-    fileAlone: (entries, withBlock) => track(write(entries, withBlock)),
+    fileAlone: (entries, withBlock) =>
+      track(write(entries, withDecoys(context, entries), withBlock)),
     waiting: () => sequencer.waiting?.() ?? [],
     async idle() {
       while (underway.size > 0) await Promise.allSettled(underway);

@@ -15,6 +15,7 @@ import {
   tagOf,
   type CatalogueItem,
 } from "./catalogue-item.ts";
+import { isDecoy } from "./decoys.ts";
 import type { SealedEntry } from "./filing.ts";
 import { briefOf, ownManifest, type Manifest, type ManifestBrief } from "./manifest.ts";
 import { openManifest, type Identity, type Told } from "./own-envelope.ts";
@@ -142,6 +143,8 @@ export function createTakingIn(
       index.take(brief.local, held);
       return;
     }
+    // Before it is opened: a decoy has no envelope, and must not count as an entry that lost its own.
+    if (sealed === undefined && isDecoy(context, entry)) return;
     const told = sealed ?? (await openManifest(context, { kind, envelope, place }));
     if (told === undefined) {
       // It was erased, as a later entry may say, or its key, header or ciphertext was lost.

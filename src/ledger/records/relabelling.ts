@@ -6,6 +6,7 @@ import { expectCid, expectMap, expectUint } from "../../codec/shape.ts";
 import { needsRelabelling, type Labeller } from "../../consent/labels/labeller.ts";
 import type { RecordId } from "../../codec/ids.ts";
 import { LedgerError } from "../../errors.ts";
+import { isDecoy } from "../entries/decoys.ts";
 import type { Catalogue } from "../entries/catalogue.ts";
 import type { LedgerContext } from "../context.ts";
 import type { Recording } from "./recording.ts";
@@ -116,7 +117,8 @@ export async function relabelStale(
       if (author !== context.signer.actor) continue;
       const idOf = entryIdOf(ledger, author);
       for (const bytes of signed.entries) {
-        if (decodeEntry(bytes).kind !== "record") continue;
+        const entry = decodeEntry(bytes);
+        if (entry.kind !== "record" || isDecoy(context, entry)) continue;
         const id = idOf(bytes);
         const known = await catalogue.find(id);
         if (known.status !== "present") continue;

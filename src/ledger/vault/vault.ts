@@ -71,6 +71,8 @@ export interface Vault {
   discardErased(): Promise<void>;
   /** HMAC-SHA256 under the key of the index, which proves that this member wrote a row. */
   mac(label: string, ...parts: readonly (string | Uint8Array)[]): Uint8Array;
+  /** The tag of this member's decoy with a salt, or the digest of its body, 32 bytes. */
+  decoy(what: "tag" | "body", salt: Uint8Array): Uint8Array;
   /** Key of the index's record in the state store; see `index/record.ts`. */
   readonly indexRecordKey: Uint8Array;
   /** Keys of the nodes of the index's directory, with one prefix per generation. */
@@ -86,11 +88,11 @@ export interface Vault {
  * @throws {EnvelopeError} `ERR_ENVELOPE_DECRYPT` if the key store is not the one that made it
  */
 export async function openVault(options: VaultOptions): Promise<Vault> {
-  const { storage, random } = options;
+  const { storage, ledger, actor, random } = options;
   const { state } = storage;
-  const owner = sha256(options.ledger.bytes, utf8ToBytes(options.actor)).subarray(0, 16);
+  const owner = sha256(ledger.bytes, utf8ToBytes(actor)).subarray(0, 16);
   const prefix = concatBytes(utf8ToBytes("vault/"), owner);
-  const lock = `${options.ledger.toString()}/vault/${toHex(owner)}`;
+  const lock = `${ledger.toString()}/vault/${toHex(owner)}`;
 
   async function exclusively<T>(
     work: () => Promise<{ readonly result: T; readonly changes: readonly StateChange[] }>,
@@ -123,6 +125,7 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     ? makeRoot().then(({ result }) => result)
     : exclusively(makeRoot));
   const indexKey = hkdfExpand(root, utf8ToBytes("healthledger/vault/1 index"), 32);
+  const decoyKey = hkdfExpand(root, utf8ToBytes("healthledger/vault/1 decoy"), 32);
   const nameKey = hkdfExpand(root, utf8ToBytes("healthledger/vault/1 names"), 32);
   const sealKey = hkdfExpand(root, utf8ToBytes("healthledger/vault/1 values"), 32);
   const keyOf = (name: Uint8Array): Uint8Array => concatBytes(prefix, Uint8Array.of(1), name);
@@ -197,6 +200,8 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
     rotateKeys: async () => sharded?.rotateKeys(),
     discardErased: async () => sharded?.discardErased(),
     mac: (label, ...parts) => hmacSha256(indexKey, encode([label, ...parts])),
+    decoy: (what, salt) =>
+      hmacSha256(decoyKey, encode(["healthledger/decoy/1", what, ledger, actor, salt])),
     indexRecordKey: concatBytes(prefix, Uint8Array.of(3)),
     indexNodeKey: (generation, place) => concatBytes(prefix, Uint8Array.of(4), generation, place),
     async discardOtherIndexes(generation) {

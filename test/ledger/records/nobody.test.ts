@@ -304,12 +304,13 @@ describe("a refused drug", () => {
       query: { types: ["MedicationRequest"] },
     });
     expect(
-      records.map(({ record, decision }) => [record.head.manifest.resource!.id, decision.outcome]),
-    ).toEqual([
-      ["r", "deny"],
-      ["s", "permit"],
-      ["n", "permit"],
-    ]);
+      Object.fromEntries(
+        records.map(({ record, decision }) => [
+          record.head.manifest.resource!.id,
+          decision.outcome,
+        ]),
+      ),
+    ).toEqual({ r: "deny", s: "permit", n: "permit" });
   });
 
   it("withholds it by way of an ingredient", async () => {

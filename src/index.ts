@@ -111,6 +111,7 @@ export {
   type OpenAnswerOptions,
   type OpenedItem,
 } from "./ledger/disclosure/answer.ts";
+export { handInDirective, type HandedIn, type HandInOptions } from "./ledger/disclosure/hand-in.ts";
 export { askCustodian, type AskCustodianOptions } from "./ledger/disclosure/ask-custodian.ts";
 export type { SendOptions } from "./ledger/disclosure/send-ask.ts";
 export type { AnswerAskOptions } from "./ledger/disclosure/answer-ask.ts";

@@ -316,7 +316,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
       return decideQuestion(disclosing, subject, question, time);
     },
     ...disclosureCalls(disclosing, {
-      ...{ checkpoints, forks, elsewhere, sleep },
+      ...{ checkpoints, forks, elsewhere, sleep, takeIn: consenting.takeIn },
       ...{ custodians: options.custodians ?? [], maxAge: policy.maxAge },
     }),
     async *audit(subject, from) {

@@ -84,6 +84,12 @@ export interface Consenting {
   attest(subject: Subject, key: AttestedKey): Promise<EntryId>;
   consent(subject: Subject, directive: Directive, options: ConsentOptions): Promise<FiledDirective>;
   receive(subject: Subject, delivered: DeliveredDirective): Promise<ReceivedDirective>;
+  /**
+   * Files a directive that its grantor signed and a person handed in, once, however often they do.
+   *
+   * @throws {ConsentError} `ERR_CONSENT_INVALID` as `consent` does, and for one that nobody signed
+   */
+  takeIn(subject: Subject, delivered: DeliveredDirective): Promise<EntryId>;
   trustWitnesses(witnesses: readonly string[]): Promise<EntryId>;
 }
 
@@ -284,6 +290,13 @@ export function createConsenting(
         if (filed.status === "held") throw wouldBeVoid("its witness's key is not trusted");
         const { status: _, ...rest } = filed;
         return rest;
+      }),
+    takeIn: (subject, { signed, salt }) =>
+      inTurn(subject, async () => {
+        const { kind, cid } = decodeFiledForm(signed);
+        if (kind !== "signed") throw wouldBeVoid("its grantor did not sign it");
+        const known = (await filedOf(subject)).find((one) => counts(one) && one.cid.equals(cid));
+        return known?.entry ?? (await file(subject, async () => ({ signed, salt }))).id;
       }),
     receive: (subject, { signed, salt }) =>
       inTurn(subject, () => file(subject, async () => ({ signed, salt }))),

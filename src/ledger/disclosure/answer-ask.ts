@@ -8,6 +8,7 @@ import { equalBytes } from "../../bytes/compare.ts";
 import { encode } from "../../codec/dag-cbor.ts";
 import { entryIdBytes } from "../../codec/ids.ts";
 import { decodeSignedHeader } from "../../envelope/header.ts";
+import { keyId } from "../../identity/actor.ts";
 import { ProofError, StorageError } from "../../errors.ts";
 import {
   answerMessage,
@@ -26,13 +27,8 @@ import {
   type PagedItem,
 } from "./answer-pages.ts";
 import { openAsk, type AskAddress } from "./ask-format.ts";
-import { checkAskedRequest } from "./check-person.ts";
-import {
-  checkMessage,
-  recipientInForce,
-  type MessageToAnswer,
-  type RequestToJudge,
-} from "./check-request.ts";
+import { checkAskedMessage, checkAskedRequest } from "./check-person.ts";
+import { recipientInForce, type MessageToAnswer, type RequestToJudge } from "./check-request.ts";
 import { compareCheckpoint } from "./compare-checkpoint.ts";
 import type { DiscloseContext, DisclosureAnswer, DisclosureResult } from "./disclose.ts";
 import { blocksOf } from "./encoded-answer.ts";
@@ -74,7 +70,7 @@ export async function answerAsk(
     .map(({ key }) => keys.agreement(key));
   const ask = await openAsk(sealed, address, agreements);
   if (ask === undefined) throw refused("malformed");
-  const check = ask.kind === "message" ? checkMessage : checkAskedRequest;
+  const check = ask.kind === "message" ? checkAskedMessage : checkAskedRequest;
   const checked = await check(context, ask.signed);
   if (!checked.ok) throw refused(checked.reason);
   await admit?.(nameOf(context, checked));
@@ -94,7 +90,10 @@ function nameOf(
   { budgetName }: AnsweringContext,
   checked: RequestToJudge | MessageToAnswer,
 ): string {
-  if ("message" in checked) return checked.message.from;
+  if ("message" in checked) {
+    const { person, message } = checked;
+    return person === undefined ? message.from : budgetName(keyId(person.alg, person.publicKey));
+  }
   return checked.byPerson ? budgetName(checked.signed.key) : checked.request.requester;
 }
 

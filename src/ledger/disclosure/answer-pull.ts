@@ -41,7 +41,7 @@ export async function* answerPull(
   const { after, limit } = expectPull(checked.message.content);
   const { catalogue, checkpoints, chain } = context;
   await catalogue.catchUp();
-  const all = await catalogue.entitledTo(checked.message.from);
+  const all = await entriesFor(context, checked);
   const provable = await checkpoints.provable(trust);
   // What no checkpoint covers yet cannot be proved.
   const last = all.filter(({ place }) => place.height < provable.size).length;
@@ -83,6 +83,24 @@ export async function* answerPull(
     if (bytes >= PAGE_BYTES || items.length >= PAGE_ITEMS) yield take();
   }
   yield take();
+}
+
+/** What is pulled of a person: who saw what, and what they said. */
+const OF_A_PERSON: readonly string[] = ["access", "consent", "erase"];
+
+/**
+ * The entries that the sender is entitled to, erased ones included.
+ *
+ * @throws {ConsentError} `ERR_CONSENT_REQUEST` for who speaks for somebody else
+ */
+async function entriesFor(
+  { catalogue }: PullContext,
+  { person, message }: MessageToAnswer,
+): Promise<readonly IndexItem[]> {
+  if (person === undefined) return catalogue.entitledTo(message.from);
+  if (person.capacity !== "self") throw refused("not-answered");
+  const about = await catalogue.filedAbout(person.local);
+  return about.filter(({ kind }) => OF_A_PERSON.includes(kind));
 }
 
 /** @throws {ConsentError} `ERR_CONSENT_REQUEST` when the content is none */

@@ -5,7 +5,7 @@ import { verifySignature } from "../../crypto/sign.ts";
 import { LedgerError } from "../../errors.ts";
 import type { LedgerContext } from "../context.ts";
 import { decodeMessage, decodeSignedMessage, type Message } from "./message.ts";
-import { findActingPerson, type PersonContext } from "./person-sender.ts";
+import { findActingPerson, type ActingPerson, type PersonContext } from "./person-sender.ts";
 import {
   decodeRequest,
   decodeSealedRequest,
@@ -68,6 +68,8 @@ export type CheckedMessage =
   | {
       readonly ok: true;
       readonly message: Message;
+      /** How the person may act who sent it; absent if a member did. */
+      readonly person?: ActingPerson;
       /** SHA-256 of the signed message. */
       readonly asked: Uint8Array;
       /** The key to which replies are sealed, as long as its sender and both its keys are in force. */

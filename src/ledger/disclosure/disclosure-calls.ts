@@ -2,9 +2,11 @@ import type { Checkpoints } from "../../chain/checkpoints.ts";
 import type { KnownForks } from "../../chain/known-forks.ts";
 import type { Trust } from "../../chain/trust.ts";
 import type { CustodianPeer } from "../../transport/types.ts";
+import type { Consenting } from "../consents/file-consent.ts";
 import type { Elsewhere } from "../elsewhere/open-elsewhere.ts";
 import type { Ledger } from "../ledger.ts";
 import { answerAsk } from "./answer-ask.ts";
+import { answerHandIn } from "./answer-hand-in.ts";
 import { answerPull } from "./answer-pull.ts";
 import { ask } from "./ask-custodian.ts";
 import { checkRequest, type MessageToAnswer, type RequestToJudge } from "./check-request.ts";
@@ -30,13 +32,14 @@ interface Dependencies {
   readonly custodians: readonly CustodianPeer[];
   /** Age in ms of what is known of the ledger, from which on nothing is disclosed. */
   readonly maxAge: number | undefined;
+  readonly takeIn: Consenting["takeIn"];
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
 }
 
 /** Makes the calls. */
 export function disclosureCalls(
   context: DiscloseContext,
-  { checkpoints, forks, elsewhere, custodians, maxAge = MAX_AGE, sleep }: Dependencies,
+  { checkpoints, forks, elsewhere, custodians, maxAge = MAX_AGE, sleep, takeIn }: Dependencies,
 ): DisclosureCalls {
   const { chain, signer, now, random, terminology } = context;
 
@@ -72,6 +75,8 @@ export function disclosureCalls(
     },
     answerers: {
       pull: (checked: MessageToAnswer, from: Trust) => answerPull(pulling, checked, from),
+      deliver: (checked: MessageToAnswer, from: Trust) =>
+        answerHandIn(pulling, takeIn, checked, from),
     },
   };
   const self: CustodianPeer = {

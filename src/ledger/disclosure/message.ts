@@ -11,7 +11,10 @@ import {
 } from "../../codec/shape.ts";
 import { SIGNATURE_ALGS, type SignatureAlg } from "../../crypto/signing-input.ts";
 import { signWith, type Signer } from "../../identity/signer.ts";
+import type { PersonIdentifier } from "../entries/subjects.ts";
 import { MAX_ASK_BYTES } from "../../transport/types.ts";
+
+import { expectPerson } from "./request.ts";
 
 /** What is asked of a custodian besides records about a person. */
 export type MessageKind = "deliver" | "pull" | "blobs";
@@ -32,6 +35,8 @@ export interface Message {
   /** Id of the asker's agreement key that replies are sealed to. */
   readonly recipient: Uint8Array;
   readonly kind: MessageKind;
+  /** Whom a message of a person is about, and by whose attested keys it counts; absent from a member's. */
+  readonly about?: PersonIdentifier;
   /** When it was made and until when it counts, in ms since 1970. */
   readonly time: number;
   readonly expires: number;
@@ -86,7 +91,9 @@ export function decodeMessage(bytes: Uint8Array): Message {
     decode(bytes, { maxBytes: MAX_ASK_BYTES, maxDepth: 2, maxItems: 32 }),
     "message",
     ["v", "ledger", "id", "from", "to", "recipient", "kind", "time", "expires", "content"],
+    ["about"],
   );
+  const about = map["about"];
   return {
     v: expectVersion(map["v"], "message"),
     ledger: expectCid(map["ledger"], "message.ledger"),
@@ -98,5 +105,6 @@ export function decodeMessage(bytes: Uint8Array): Message {
     time: expectUint(map["time"], "message.time"),
     expires: expectUint(map["expires"], "message.expires"),
     content: expectBytes(map["content"], "message.content"),
+    ...(about === undefined ? {} : { about: expectPerson(about, "message.about") }),
   };
 }

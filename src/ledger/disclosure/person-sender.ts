@@ -32,6 +32,8 @@ export interface PersonSender {
 /** How a person may act for themselves, or for somebody else. */
 export interface ActingPerson {
   readonly capacity: Capacity;
+  /** Local id of the person for whom they act. */
+  readonly local: Uint8Array;
   /** The attestation of the key that signs. */
   readonly attested: Pick<AttestedKey, "from" | "to">;
   readonly alg: SignatureAlg;
@@ -57,7 +59,7 @@ export function actingPerson(
   keys: readonly FiledKey[],
   { from, key, recipient }: PersonSender,
   at: number,
-): ActingPerson | undefined {
+): Omit<ActingPerson, "local"> | undefined {
   const valid = newestOf(keys).filter((one) => one.actor === from && holdsAt(one, at));
   for (const capacity of CAPACITIES) {
     const own = valid.filter((one) => one.capacity === capacity);
@@ -106,7 +108,8 @@ export async function findActingPerson(
       links.filter(({ kind }) => kind === "link"),
       chain.size - 1,
     );
-    return actingPerson(keys, sender, now());
+    const person = actingPerson(keys, sender, now());
+    return person && { ...person, local: subject.local };
   } catch (error) {
     if (error instanceof StorageError) return undefined;
     throw error;

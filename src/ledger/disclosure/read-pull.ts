@@ -15,6 +15,7 @@ import { wipeKeys } from "../../envelope/keys.ts";
 import { openEnvelope } from "../../envelope/open.ts";
 import { EncodingError, InputError } from "../../errors.ts";
 import type { KeyAgreement } from "../../identity/agreement.ts";
+import type { PersonIdentifier } from "../entries/subjects.ts";
 import { decodeFiledForm } from "../consents/read-consents.ts";
 import { decodeErasure } from "../erasure/erasure-entry.ts";
 import { decodeAccess } from "./access.ts";
@@ -97,12 +98,15 @@ export type PulledContent =
 const MOST_WAITING: number = 64 * 1024 * 1024;
 
 /** Options of {@link pullFromCustodian}. */
-export interface PullFromCustodianOptions extends PullOptions, SendOptions {}
+export interface PullFromCustodianOptions extends PullOptions, SendOptions {
+  /** Who pulls what is filed about themselves, by keys that the custodian attested; absent: a member pulls. */
+  readonly patient?: PersonIdentifier;
+}
 
 const OPTIONS: OptionsOf<PullFromCustodianOptions> = {
   ...{ after: true, limit: true, peer: true, trust: true, custodianKey: true, signer: true },
   ...{ agreement: true, now: true, lifetime: true, padding: true, maxBytes: true, random: true },
-  ...{ sleep: true, signal: true },
+  ...{ sleep: true, signal: true, patient: true },
 };
 
 /**
@@ -121,11 +125,13 @@ const OPTIONS: OptionsOf<PullFromCustodianOptions> = {
 export function pullFromCustodian({
   after,
   limit,
+  patient,
   ...to
 }: PullFromCustodianOptions): AsyncIterable<Pulled> {
   const what = {
     ...(after === undefined ? {} : { after }),
     ...(limit === undefined ? {} : { limit }),
+    ...(patient === undefined ? {} : { patient }),
   };
   assertOptions({ ...to, ...what }, OPTIONS, "pullFromCustodian");
   return pullEntries(to, {}, what);
@@ -142,7 +148,11 @@ export function pullFromCustodian({
 export async function* pullEntries(
   to: SendOptions,
   checks: AskerChecks,
-  { after, limit = Infinity }: PullOptions,
+  {
+    after,
+    limit = Infinity,
+    patient,
+  }: Pick<PullFromCustodianOptions, keyof PullOptions | "patient">,
 ): AsyncIterable<Pulled> {
   if (limit !== Infinity) assertPositive(limit, "limit");
   const seen = new Set<EntryId>();
@@ -150,7 +160,8 @@ export async function* pullEntries(
   for (let left = limit; left > 0;) {
     const most = Math.min(left, PULL_LIMIT);
     const content = encodePull({ limit: most, ...(last === undefined ? {} : { after: last }) });
-    const pages = await sendMessage(to, checks, { kind: "pull", content });
+    const about = patient === undefined ? {} : { about: patient };
+    const pages = await sendMessage(to, checks, { kind: "pull", content, ...about });
     const first: number = last?.number ?? 0;
     let end = first;
     for await (const { item, newest, open } of readItems(pages, to, first + most)) {

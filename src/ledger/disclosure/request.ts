@@ -317,14 +317,10 @@ export function decodeRequest(bytes: Uint8Array): DisclosureRequest {
 export function decodeSealedRequest(bytes: Uint8Array): SealedRequest {
   const map = expectMap(decode(bytes), "request", ["patient"], ["declaration", "attestations"]);
   expectNoNuls(map, "request");
-  const patient = expectMap(map["patient"], "request.patient", ["system", "value"]);
   const declared = map["declaration"];
   const attested = map["attestations"];
   return {
-    patient: {
-      system: expectName(patient["system"], "patient.system"),
-      value: expectName(patient["value"], "patient.value"),
-    },
+    patient: expectPerson(map["patient"], "request.patient"),
     ...(declared === undefined ? {} : { declaration: expectDeclaration(declared) }),
     ...(attested === undefined
       ? {}
@@ -333,6 +329,15 @@ export function decodeSealedRequest(bytes: Uint8Array): SealedRequest {
             expectBytes(one, "request.attestations"),
           ),
         }),
+  };
+}
+
+/** Checks an identifier of a person. */
+export function expectPerson(value: unknown, what: string): PersonIdentifier {
+  const map = expectMap(value, what, ["system", "value"]);
+  return {
+    system: expectName(map["system"], `${what}.system`),
+    value: expectName(map["value"], `${what}.value`),
   };
 }
 

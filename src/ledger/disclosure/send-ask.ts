@@ -72,7 +72,7 @@ const LONGEST_PAUSE = 10_000;
 export function sendMessage(
   options: SendOptions,
   checks: AskerChecks,
-  { kind, content }: Pick<Message, "kind" | "content">,
+  { kind, content, about }: Pick<Message, "kind" | "content" | "about">,
 ): Promise<AsyncIterable<SignedContent>> {
   return send(
     options,
@@ -80,9 +80,10 @@ export function sendMessage(
     async ({ ledger, custodian: to, signer, agreement, now: time, lifetime, random }) => {
       const what = { id: random(16), recipient: agreement.key, kind, content };
       const when = { time, expires: time + lifetime };
+      const whom = about === undefined ? {} : { about };
       return {
         kind: "message",
-        signed: await signMessage({ ledger, to, ...what, ...when }, signer),
+        signed: await signMessage({ ledger, to, ...what, ...when, ...whom }, signer),
       };
     },
     readMessagePages,

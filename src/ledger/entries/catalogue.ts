@@ -90,6 +90,10 @@ export interface Catalogue extends PersonEntries {
    * been erased, though that could not be carried out.
    */
   entitledTo(actor: string): Promise<readonly IndexItem[]>;
+  /**
+   * The entries about a person alone, in ledger order, erased ones included. Rejects as {@link entitledTo} does.
+   */
+  filedAbout(local: Uint8Array): Promise<readonly IndexItem[]>;
   /** The local id of the person with an identifier; `undefined` if provably nobody has it. */
   personWith(identifier: PersonIdentifier): Promise<Uint8Array | undefined>;
   /** A person's identifiers and key; `undefined` if the person was forgotten or never known. */
@@ -239,6 +243,12 @@ export function openCatalogue(context: LedgerContext, erasures: ErasureHandler):
           if (manifest !== undefined) erasures.assertCarriedOut(manifest.local);
         }
         return items;
+      }),
+    filedAbout: (local) =>
+      steadily(async () => {
+        assertNoneLack((await index.lacking()).filter(({ kind }) => kind !== "record"));
+        erasures.assertCarriedOut(local);
+        return (await index.person(local)).held.map(wholeItem).sort(byPlace);
       }),
     personWith: (identifier) =>
       steadily(async () => {

@@ -155,6 +155,7 @@ export type {
   SourceNote,
   SourceVersion,
 } from "./ledger/entries/manifest.ts";
+export type { AliasCalls, AliasOptions } from "./ledger/persons/aliases.ts";
 export type { MergeOptions, UnmergedPersons } from "./ledger/persons/merging.ts";
 export type { PatientOfSource, PersonCalls } from "./ledger/persons/person-calls.ts";
 export type { DismissOptions, OpenProposal } from "./ledger/persons/proposals.ts";

@@ -32,6 +32,7 @@ const ASKED = { query: QUERY, declaration: DECLARATION };
 const MERGE: Names<"merge", 2> = { reason: true };
 const UNMERGE: Names<"unmerge", 1> = { reason: true };
 const DISMISS: Names<"dismissProposal", 1> = { reason: true };
+const ALIAS: Names<"alias", 1> = { with: true };
 const AMEND: Names<"amend", 2> = {
   ...{ labels: true, attachments: true, fields: true, onProgress: true, signal: true },
 };
@@ -95,6 +96,9 @@ const CALLS: {
   merge: { 2: { names: MERGE } },
   unmerge: { 1: { names: UNMERGE } },
   dismissProposal: { 1: { names: DISMISS } },
+  alias: { 1: { names: ALIAS } },
+  acceptAlias: { 2: { names: ALIAS } },
+  withdrawAlias: { 1: { names: ALIAS } },
   record: { 2: { names: RECORD } },
   amend: { 2: { names: AMEND } },
   recordBundle: { 2: { names: RECORD_BUNDLE } },
@@ -135,6 +139,8 @@ type CallsAbout<At extends number> = {
 }[keyof Ledger];
 
 const FIRST_IS_PERSON: Readonly<Record<CallsAbout<0>, true>> = {
+  acceptAlias: true,
+  alias: true,
   attest: true,
   audit: true,
   consent: true,

@@ -117,10 +117,14 @@ describe("an option that a call of a ledger does not have", () => {
     const asked = { patient: { system: "a", value: "b" }, purposes: ["TREAT"] };
     const request = { requester: w.hl.member, purposes: ["TREAT"] };
     const witness = { user: "clerk-7", form: "paper", takenAt: 1 } as const;
+    const alias = { system: "urn:healthledger:alias", value: "0".repeat(32) };
     const calls: Readonly<Record<string, readonly (() => unknown)[]>> = {
       merge: [() => w.hl.merge(w.me, w.me, { reason: "x", ...nonsense })],
       unmerge: [() => w.hl.unmerge(entry, { reason: "x", ...nonsense })],
       dismissProposal: [() => w.hl.dismissProposal(entry, { reason: "x", ...nonsense })],
+      alias: [() => w.hl.alias(w.me, { with: w.b.signer.actor, ...nonsense })],
+      acceptAlias: [() => w.hl.acceptAlias(w.me, alias, { with: w.b.signer.actor, ...nonsense })],
+      withdrawAlias: [() => w.hl.withdrawAlias(alias, { with: w.b.signer.actor, ...nonsense })],
       findSubject: [
         () => w.hl.findSubject({ source: "s", reference: "Patient/1", ...nonsense } as never),
       ],

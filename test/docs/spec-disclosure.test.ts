@@ -45,6 +45,7 @@ import {
   witnessDirective,
 } from "../../src/ledger/consents/witnessed-directive.ts";
 import { memoryStorage } from "../../src/storage/memory.ts";
+import { encodeAlias } from "../../src/ledger/persons/aliases.ts";
 import { specPage } from "./spec-page.ts";
 
 const page = specPage("disclosure.md");
@@ -83,6 +84,14 @@ function signature(secret: Uint8Array, what: string, bytes: Uint8Array): string 
 }
 
 describe("docs/spec/disclosure.md", () => {
+  it("has the content of an alias", () => {
+    const value = fromHex("000102030405060708090a0b0c0d0e0f");
+    const bytes = reference.encode({ v: 1, with: "did:key:z6M", value });
+    expect(toHex(page.hex("alias"))).toBe(toHex(bytes));
+    const alias = { system: "urn:healthledger:alias", value: toHex(value) };
+    expect(toHex(encodeAlias(alias, "did:key:z6M"))).toBe(toHex(bytes));
+  });
+
   it("names the parties by the keys it says", () => {
     expect([requester.actor, custodian.actor]).toEqual([
       page.value("requester"),

@@ -31,6 +31,7 @@ import type { AnsweringEntry, Replays } from "./replays.ts";
 import type { DisclosureRequest } from "./request.ts";
 import { lostEntry } from "../entries/own-envelope.ts";
 import type { Subject, Subjects } from "../entries/subjects.ts";
+import { findByAlias, isAlias } from "../persons/aliases.ts";
 import { personName, type Turns } from "../turns.ts";
 import { laterDecision, uniteDecisions, denialWithoutReasons } from "./released-decision.ts";
 
@@ -105,7 +106,9 @@ export async function discloseChecked(
     if (earlier !== undefined && (often === "once" || earlier === "unknown")) {
       return { ok: false, reason: "replayed" };
     }
-    const subject = await subjects.find(sealed.patient);
+    const subject = isAlias(sealed.patient)
+      ? await findByAlias(context, sealed.patient, request.requester)
+      : await subjects.find(sealed.patient);
     if (earlier === undefined) await freshenAsked(context, request, subject);
     const work = (): Promise<DisclosureResult> =>
       earlier === undefined

@@ -72,6 +72,9 @@ export const createsRecord = (kind: string, { op }: Pick<Manifest, "op">): boole
 /** The local id under which the index lists what was recorded with an idempotency key. */
 export const keyLocal = (idempotency: Uint8Array): Uint8Array => idempotency.slice(0, 16);
 
+/** The local id under which the index lists what was filed of an alias. */
+export const aliasLocal = (alias: Uint8Array): Uint8Array => alias.slice(0, 16);
+
 /** The local id under which the index lists the merges and partings of a person. */
 export const linksLocal = (
   { vault }: Pick<LedgerContext, "vault">,
@@ -97,7 +100,7 @@ export function alsoListed(
   context: Pick<LedgerContext, "vault">,
   brief: ManifestBrief,
 ): readonly Uint8Array[] {
-  const { review, op, local, other, source, idempotency, entitled = [] } = brief;
+  const { review, op, local, other, source, idempotency, alias, entitled = [] } = brief;
   const places: Uint8Array[] = [];
   if (review === true || op === "reviewed") places.push(reviewsLocal(context));
   if (source !== undefined && op !== "deleted") {
@@ -105,6 +108,7 @@ export function alsoListed(
   }
   for (const actor of entitled) places.push(entitledLocal(context, actor));
   if (idempotency !== undefined) places.push(keyLocal(idempotency));
+  if (alias !== undefined) places.push(aliasLocal(alias));
   const both = other === undefined ? [local] : [local, other];
   if (other !== undefined) places.push(other);
   if (op === "merge" || op === "unmerge") {

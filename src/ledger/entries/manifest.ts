@@ -45,14 +45,10 @@ export type Operation =
   | "witnesses"
   /** A person's identifiers and key. */
   | "identify"
-  /** Two persons are one. */
-  | "merge"
-  /** They are not: a merge ends. */
-  | "unmerge"
-  /** A hold is placed: nothing about the person may be erased. */
-  | "hold"
-  /** The hold is lifted. */
-  | "release"
+  /** Two persons are one; they are not: a merge ends. */
+  | ("merge" | "unmerge")
+  /** A hold is placed, so that nothing about the person may be erased; it is lifted. */
+  | ("hold" | "release")
   /** An access was reviewed. */
   | "reviewed"
   /** An access: what was asked and answered. */
@@ -66,14 +62,16 @@ export type Operation =
   /** Two persons may be one, or a person may have a number: people are to decide. */
   | "propose"
   /** People decided that a proposal is wrong. */
-  | "dismiss";
+  | "dismiss"
+  /** Another member asks about the person by a name that was agreed with it; it no longer does. */
+  | ("alias" | "unalias");
 
 const OPERATIONS: readonly Operation[] = [
   ...(["create", "amend", "relabel", "retract", "reattribute"] as const),
   ...(["held", "witnesses"] as const),
   ...(["directive", "attest", "access", "difference", "erase"] as const),
   ...(["identify", "merge", "unmerge", "hold", "release", "reviewed", "deleted"] as const),
-  ...(["propose", "dismiss"] as const),
+  ...(["propose", "dismiss", "alias", "unalias"] as const),
 ];
 
 /** Maximum number of attachments of one record. */
@@ -118,6 +116,8 @@ export interface Manifest {
   readonly review?: true;
   /** Name of the caller's idempotency key, for the person: 32 bytes. */
   readonly idempotency?: Uint8Array;
+  /** Name of an alias of the person and of the member that it is for: 32 bytes. */
+  readonly alias?: Uint8Array;
   /** The resource at its source that the entry is about. */
   readonly source?: SourceNote;
   /** Set if the resource names nobody, such as a Medication: how it came to be filed. */
@@ -170,7 +170,7 @@ export type NobodyMark =
 /** The parts of a manifest by which entries are looked up. */
 export type ManifestBrief = Pick<
   Manifest,
-  | ("op" | "local" | "other" | "replaces" | "fullUrl" | "review" | "idempotency")
+  | ("op" | "local" | "other" | "replaces" | "fullUrl" | "review" | "idempotency" | "alias")
   | ("nobody" | "awaits" | "identifiers" | "entitled")
 > & {
   readonly resource?: Pick<ResourceDescription, "id">;
@@ -180,7 +180,7 @@ export type ManifestBrief = Pick<
 const REQUIRED = ["v", "op", "local"];
 const OPTIONAL = [
   ...["replaces", "mediaType", "attachments", "resource", "fullUrl", "labels", "reason"],
-  ...["request", "review", "source", "ending", "idempotency", "other"],
+  ...["request", "review", "source", "ending", "idempotency", "other", "alias"],
   ...["nobody", "refers", "identifiers", "awaits", "entitled", "erased"],
 ];
 
@@ -294,7 +294,7 @@ const nameOf = ({ name, type, id, base }: SourceNote): Omit<SourceNote, "text"> 
 
 /** A copy of a manifest that copies its bytes and shares its other data. */
 export function copyManifest(manifest: Manifest): Manifest {
-  const { local, other, request, idempotency, source } = manifest;
+  const { local, other, request, idempotency, alias, source } = manifest;
   const { text } = source ?? {};
   return {
     ...manifest,
@@ -302,6 +302,7 @@ export function copyManifest(manifest: Manifest): Manifest {
     ...(other === undefined ? {} : { other: copyBytes(other) }),
     ...(request === undefined ? {} : { request: copyBytes(request) }),
     ...(idempotency === undefined ? {} : { idempotency: copyBytes(idempotency) }),
+    ...(alias === undefined ? {} : { alias: copyBytes(alias) }),
     ...(text === undefined ? {} : { source: { ...source!, text: copyBytes(text) } }),
   };
 }
@@ -340,6 +341,7 @@ function expectManifest(value: unknown): Fields {
   if (map["idempotency"] !== undefined) {
     expectBytes(map["idempotency"], "manifest.idempotency", 32);
   }
+  if (map["alias"] !== undefined) expectBytes(map["alias"], "manifest.alias", 32);
   if (map["nobody"] !== undefined) {
     expectOneOf(map["nobody"], "manifest.nobody", ["kept", "served", "filed"]);
   }

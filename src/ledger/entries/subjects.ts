@@ -37,6 +37,12 @@ export const ownIdentifier = (local: Uint8Array): PersonIdentifier => ({
   value: toHex(local),
 });
 
+/**
+ * System of the names that two members agree on for a person. Such a name counts only if the member that it is for uses
+ * it, so it never is an identifier of a person.
+ */
+export const ALIAS_SYSTEM = "urn:healthledger:alias";
+
 /** Persons known here who may be one: only people can tell whether they are, and may then merge them. */
 export interface MergeProposal {
   /**
@@ -264,13 +270,14 @@ const unknownSubject = (): InputError =>
 
 /** Whether this is a well-formed identifier. */
 export const isIdentifier = ({ system, value }: PersonIdentifier): boolean =>
+  system !== ALIAS_SYSTEM &&
   [system, value].every((text) => typeof text === "string" && /^[^\0]{1,1024}$/.test(text));
 
 function assertIdentifier(identifier: PersonIdentifier): void {
   if (isIdentifier(identifier)) return;
   throw new InputError(
     "ERR_INPUT_INVALID",
-    "a person's identifier must have a system and a value, non-empty strings without U+0000",
+    "a person's identifier must have a system and a value, non-empty strings without U+0000, and is no alias",
   );
 }
 

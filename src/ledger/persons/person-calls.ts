@@ -16,6 +16,7 @@ import { bearersOf, whoIsAmong } from "../records/named-patients.ts";
 import { assertSource, type Sources } from "../records/sources.ts";
 import { afterWriting } from "../../storage/settle.ts";
 import type { Turns } from "../turns.ts";
+import { aliasCalls, type AliasCalls } from "./aliases.ts";
 import { createMerging, type MergeOptions, type UnmergedPersons } from "./merging.ts";
 import type { DismissOptions, OpenProposal, Proposals } from "./proposals.ts";
 
@@ -28,7 +29,7 @@ export interface PatientOfSource {
 }
 
 /** The calls about who somebody is. */
-export interface PersonCalls {
+export interface PersonCalls extends AliasCalls {
   /**
    * The person with this identifier, or whom a source names so; `undefined` if this custodian does not know
    * them.
@@ -138,6 +139,7 @@ export function personCalls(
 
   return {
     ...createMerging(context, options),
+    ...aliasCalls(context, options),
     findSubject: (person) => ("source" in person ? findNamed(person) : subjects.find(person)),
     ensureSubject: (identifier) => subjects.findOrCreate(identifier),
     async identify(subject, identifiers) {

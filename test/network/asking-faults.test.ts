@@ -21,7 +21,7 @@ import {
   TREAT,
   type AskingHospitals,
 } from "../support/asking.ts";
-import { codeOf, emptied } from "../support/elsewhere.ts";
+import { codeOf, emptied, until } from "../support/elsewhere.ts";
 import { foundWorld, LABELLER, MRN, observation, treatmentOnly } from "../support/hospital.ts";
 import { START } from "../support/ledger.ts";
 import { collect, readable } from "../support/ward.ts";
@@ -315,5 +315,25 @@ describe("ending", () => {
     expect((await pages.next()).done).toBe(false);
     await two.home.close();
     await expect(pages.next()).rejects.toMatchObject({ code: "ERR_CHAIN_CLOSED" });
+  });
+});
+
+describe("an asker that is ahead of the custodian's copy", () => {
+  it("gets a proof that connects both, once the access is recorded", async () => {
+    const two = await askingHospitals(closing);
+    const { home, away, toAway } = two;
+    two.clock.now += 2000;
+    await until(two, () => away.chain.size === home.chain.size);
+    two.peer.isDown = true;
+    for (let i = 0; i < 3; i++) await home.record(two.me, observation(`later-${i}`));
+    let size: number | undefined;
+    toAway.proxy.change = (ask) => {
+      size ??= away.chain.size;
+      two.peer.isDown = false;
+      return ask;
+    };
+    const answer = await home.ask(away.member, TREAT, { peer: toAway });
+    expect(size).toBeLessThan(home.chain.size - 1);
+    expect(answer).toMatchObject({ count: 0, decision: { outcome: "deny" } });
   });
 });

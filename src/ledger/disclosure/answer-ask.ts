@@ -77,9 +77,9 @@ export async function answerAsk(
   const trust = await trustAt(chain, ask.from);
   // Before anything is decided: an answer without proofs would be an incomplete disclosure.
   const ready = chain.size === 0 ? undefined : await checkpoints.provable(trust);
-  const theirs =
-    ready && ask.checkpoint && (await compareCheckpoint(context, ask.checkpoint, ready));
-  const asker = { address, trust, size: theirs?.size ?? 0 };
+  const { checkpoint } = ask;
+  if (ready && checkpoint) await compareCheckpoint(context, checkpoint, ready);
+  const asker = { address, trust, ...(checkpoint && { checkpoint }) };
   return "message" in checked
     ? answerMessage(context, checked, asker)
     : answerRequest(context, checked, asker);
@@ -100,7 +100,7 @@ function nameOf(
 async function answerRequest(
   context: AnsweringContext,
   checked: RequestToJudge,
-  { address, trust, size }: Asker,
+  { address, trust, checkpoint }: Asker,
 ): Promise<AsyncIterable<Uint8Array>> {
   const { chain, checkpoints } = context;
   const result = await context.discloseAgain(checked);
@@ -112,7 +112,7 @@ async function answerRequest(
   });
   const { answer } = result;
   const proofs = { provable, receiptOf };
-  const head = await headOf(context, answer, proofs, size);
+  const head = await headOf(context, answer, proofs, checkpoint);
   return pagesOf(context, checked, answer, { address, head, ...proofs });
 }
 
@@ -126,9 +126,9 @@ async function headOf(
   context: AnsweringContext,
   { access, decision, items }: DisclosureAnswer,
   { provable, receiptOf }: Proofs,
-  askersSize: number,
+  askers: Uint8Array | undefined,
 ): Promise<AnswerHead> {
-  const { catalogue, chain } = context;
+  const { catalogue } = context;
   const id = entryIdBytes(access);
   const found = await catalogue.find(id);
   if (found.status !== "present") {
@@ -138,7 +138,7 @@ async function headOf(
   return {
     ...{ access: id, decision, count: items.length, receipt },
     ...(await signingKeyBeside(context, receipt, provable)),
-    ...(await consistencyFrom(chain, askersSize, provable)),
+    ...(await consistencyFrom(context, askers, provable)),
   };
 }
 

@@ -1,4 +1,3 @@
-import type { Chain } from "../../chain/chain.ts";
 import type { Checkpoints, ProvableCheckpoint } from "../../chain/checkpoints.ts";
 import { makeKeyProof } from "../../chain/key-proof.ts";
 import type { KnownForks } from "../../chain/known-forks.ts";
@@ -8,6 +7,7 @@ import { ConsentError } from "../../errors.ts";
 import type { LedgerContext } from "../context.ts";
 import type { AskAddress } from "./ask-format.ts";
 import type { MessageToAnswer } from "./check-request.ts";
+import { compareCheckpoint } from "./compare-checkpoint.ts";
 import type { MessageKind } from "./message.ts";
 import { sealMessagePage, type MessageHead } from "./message-pages.ts";
 
@@ -35,8 +35,8 @@ export interface AnsweringMessages extends LedgerContext {
 export interface Asker {
   readonly address: AskAddress;
   readonly trust: Trust;
-  /** Number of blocks of its checkpoint, if that is of this ledger's history; else 0. */
-  readonly size: number;
+  /** The newest checkpoint that it has accepted. */
+  readonly checkpoint?: Uint8Array;
 }
 
 /** What is refused without being judged. */
@@ -48,7 +48,7 @@ export function refused(reason: string): ConsentError {
 export async function answerMessage(
   context: AnsweringMessages,
   checked: MessageToAnswer,
-  { address, trust, size }: Asker,
+  { address, trust, checkpoint }: Asker,
 ): Promise<AsyncIterable<Uint8Array>> {
   const { chain, checkpoints, signer } = context;
   const answerer = context.answerers[checked.message.kind];
@@ -62,7 +62,7 @@ export async function answerMessage(
       ...{ checkpoint: provable.note, policyPath: provable.policyPath },
       ...(trust.root === undefined ? {} : { from: trust }),
     }),
-    ...(await consistencyFrom(chain, size, provable)),
+    ...(await consistencyFrom(context, checkpoint, provable)),
   };
   return (async function* () {
     try {
@@ -82,14 +82,20 @@ export async function answerMessage(
   })();
 }
 
-/** Proves that a checkpoint extends the asker's, if it is larger. */
+/**
+ * Proves that a checkpoint extends the asker's, if it is larger. The asker's may have been beyond this copy when the ask
+ * came, and within it now.
+ *
+ * @throws {ChainError} `ERR_CHAIN_FORKED` as {@link compareCheckpoint}
+ */
 export async function consistencyFrom(
-  chain: Chain,
-  askersSize: number,
-  { size }: ProvableCheckpoint,
+  context: Pick<AnsweringMessages, "chain" | "forks">,
+  askers: Uint8Array | undefined,
+  provable: ProvableCheckpoint,
 ): Promise<{ readonly consistency?: readonly Uint8Array[] }> {
-  const isApart = askersSize > 0 && askersSize < size;
-  return isApart ? { consistency: await chain.proveConsistency(askersSize, size) } : {};
+  const size = (askers && (await compareCheckpoint(context, askers, provable)))?.size ?? 0;
+  if (size === 0 || size >= provable.size) return {};
+  return { consistency: await context.chain.proveConsistency(size, provable.size) };
 }
 
 /**

@@ -163,6 +163,7 @@ const GIVEN_IN = {
   ledger: {
     directive: type("Directive", "/consent"),
     disclosed: type("DisclosureAnswer"),
+    hospitalB: text,
     person: type("PersonIdentifier"),
     signal: "AbortSignal",
   },

@@ -92,6 +92,7 @@ export type {
   HeldDirective,
   ReceivedDirective,
 } from "./ledger/consents/file-consent.ts";
+export type { Delivery, DeliverOptions, Delivering } from "./ledger/disclosure/delivering.ts";
 export type { HeldContent } from "./ledger/consents/held.ts";
 export {
   commitToPerson,
@@ -148,13 +149,8 @@ export {
   type RequestOptions,
   type RequestTarget,
 } from "./ledger/disclosure/request.ts";
-export type {
-  Manifest,
-  NobodyMark,
-  Operation,
-  SourceNote,
-  SourceVersion,
-} from "./ledger/entries/manifest.ts";
+export type { Manifest, NobodyMark, SourceNote, SourceVersion } from "./ledger/entries/manifest.ts";
+export type { Operation } from "./ledger/entries/operations.ts";
 export type { AliasCalls, AliasOptions } from "./ledger/persons/aliases.ts";
 export type { MergeOptions, UnmergedPersons } from "./ledger/persons/merging.ts";
 export type { PatientOfSource, PersonCalls } from "./ledger/persons/person-calls.ts";

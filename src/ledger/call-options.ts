@@ -66,6 +66,8 @@ const WHAT: Names<"ask", 1> = {
 const ASK: Names<"ask", 2> = { peer: true, from: true, signal: true };
 const PULL: Names<"pull", 1> = { ...ASK, after: true, limit: true };
 const ANSWER_ASK: Names<"answerAsk", 1> = { admit: true };
+const DELIVER: Names<"deliver", 1> = { to: true, signal: true };
+const DELIVER_PENDING: Names<"deliverPending", 0> = { signal: true };
 const REQUEST: Names<"request", 1> = { ...WHAT, from: true };
 const EXPORT_RECORDS: Names<"exportRecords", 1> = { ...REQUEST, compress: true };
 const AUDIT: Names<"audit", 1> = { after: true };
@@ -111,6 +113,8 @@ const CALLS: {
   ask: { 1: { names: WHAT, groups: ASKED }, 2: { names: ASK } },
   pull: { 1: { names: PULL } },
   answerAsk: { 1: { names: ANSWER_ASK } },
+  deliver: { 1: { names: DELIVER } },
+  deliverPending: { 0: { names: DELIVER_PENDING } },
   request: { 1: { names: REQUEST, groups: ASKED } },
   exportRecords: { 1: { names: EXPORT_RECORDS, groups: ASKED } },
   audit: { 1: { names: AUDIT } },
@@ -157,6 +161,7 @@ const FIRST_IS_PERSON: Readonly<Record<CallsAbout<0>, true>> = {
   recordBundle: true,
   records: true,
 };
+const FOR_NOBODY: readonly string[] = ["audit", "held", "recordBundle"];
 const SECOND_IS_PERSON: Readonly<Record<CallsAbout<1>, true>> = {
   ...{ assign: true, merge: true, reattribute: true },
 };
@@ -168,7 +173,7 @@ function assertPersons(call: string, [first, second]: readonly unknown[]): void 
     ...(Object.hasOwn(SECOND_IS_PERSON, call) ? [second] : []),
   ];
   for (const person of persons) {
-    const isNobody = person === null && (call === "audit" || call === "recordBundle");
+    const isNobody = person === null && FOR_NOBODY.includes(call);
     const { local } = (person ?? {}) as Partial<Subject>;
     if (isNobody || local instanceof Uint8Array) continue;
     throw new InputError(

@@ -14,6 +14,7 @@ import type { Signer } from "../identity/signer.ts";
 import type { Feed } from "./feed.ts";
 import type { Answer } from "./disclosure/answer.ts";
 import type { Asking } from "./disclosure/asking.ts";
+import type { Delivering } from "./disclosure/delivering.ts";
 import type { Attachment } from "./records/attachments.ts";
 import type { Access, AuditOptions, UnreadableAccess } from "./disclosure/audit.ts";
 import type { AttestedKey } from "./consents/attested-key.ts";
@@ -79,7 +80,7 @@ export interface LostEntry {
 }
 
 /** A ledger, opened by one member that holds records. */
-export interface Ledger extends PersonCalls, Asking, Feed {
+export interface Ledger extends PersonCalls, Asking, Delivering, Feed {
   /** CID of the genesis record. */
   readonly id: CID;
   /** did:key of the member this process acts for. */
@@ -168,13 +169,19 @@ export interface Ledger extends PersonCalls, Asking, Feed {
   /**
    * Takes a directive that another custodian delivered. Files it, or holds it if this custodian does not
    * trust the organisation that witnessed it. A held directive does not count. {@link held} lists it; call
-   * `receive` with it again once the organisation is trusted.
+   * `receive` with it again once the organisation is trusted. With the `alias` of what {@link deliver} brought, it
+   * is also held while the grantor's key is not attested.
    *
    * @throws {ConsentError} `ERR_CONSENT_INVALID` as {@link consent} does
    */
   receive(subject: Subject, delivered: DeliveredDirective): Promise<ReceivedDirective>;
-  /** Delivered directives about a person that are held and do not count, oldest first. */
-  held(subject: Subject): Promise<readonly HeldContent[]>;
+  /**
+   * Delivered directives about a person that are held and do not count, oldest first.
+   *
+   * @param subject - `null`: those about nobody known here. Give the person the identifier with {@link identify}, and
+   *   call {@link receive} with what is listed
+   */
+  held(subject: Subject | null): Promise<readonly HeldContent[]>;
   /**
    * Sets the organisations whose witnessed directives this custodian trusts besides its own. The list
    * replaces the previous one from now on. Of the directives witnessed by an organisation that is no

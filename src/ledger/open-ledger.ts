@@ -33,7 +33,7 @@ import { checkCompactionTime } from "./erasure/erase-options.ts";
 import { createCarryingOut } from "./erasure/carry-out.ts";
 import { createErasing } from "./erasure/erase.ts";
 import { readEvidence } from "./consents/evidence.ts";
-import { readHeld } from "./consents/held.ts";
+import { readHeld, readStrangers } from "./consents/held.ts";
 import { createFiling, type Filing } from "./entries/filing.ts";
 import { readOnlyError, whyReadOnly } from "./read-only.ts";
 import { listRecords } from "./records/list-records.ts";
@@ -300,6 +300,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     consent: consenting.consent,
     receive: consenting.receive,
     async held(subject) {
+      if (subject === null) return readStrangers(context, catalogue);
       await subjects.assertKnown(subject);
       return readHeld(context, catalogue, subject);
     },
@@ -318,6 +319,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     ...disclosureCalls(disclosing, {
       ...{ checkpoints, forks, elsewhere, sleep, takeIn: consenting.takeIn },
       ...{ custodians: options.custodians ?? [], maxAge: policy.maxAge },
+      takeDelivery: consenting.takeDelivery,
     }),
     async *audit(subject, from) {
       if (subject !== null) await subjects.assertKnown(subject);

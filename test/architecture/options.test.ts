@@ -150,6 +150,8 @@ describe("an option that a call of a ledger does not have", () => {
         () => w.hl.ask(w.hl.member, asked, nonsense),
       ],
       pull: [() => w.hl.pull(w.hl.member, nonsense)],
+      deliver: [() => w.hl.deliver(entry, { to: [], ...nonsense })],
+      deliverPending: [() => w.hl.deliverPending(nonsense)],
       answerAsk: [() => w.hl.answerAsk(new Uint8Array(0), nonsense)],
       request: [
         () => w.hl.request(w.b, { ...asked, ...nonsense }),

@@ -27,6 +27,15 @@ import {
   encodePullPage,
   PULL_LIMIT,
 } from "../../src/ledger/disclosure/pull-format.ts";
+import {
+  decodeDeliver,
+  decodeDeliverReply,
+  encodeDeliver,
+  encodeDeliverReply,
+  MAX_AFTER,
+  MAX_RECIPIENTS,
+} from "../../src/ledger/disclosure/delivery-format.ts";
+import { toEntryId } from "../../src/codec/ids.ts";
 import { MAX_ASK_BYTES, MAX_PAGE_BYTES } from "../../src/transport/types.ts";
 import { specPage } from "./spec-page.ts";
 
@@ -96,6 +105,22 @@ describe("docs/spec/custodian.md", () => {
     const unsealed = await asked.unwrap(sealed, page.hex("ask-aad"));
     expect(toHex(unsealed).startsWith(ask)).toBe(true);
     expect(await openAsk(sealed, address, [asked])).toEqual(contents);
+  });
+
+  it("has the delivery of the example, and the reply", () => {
+    const after = Uint8Array.from({ length: 32 }, (_, i) => i);
+    const delivery = { entry: Uint8Array.of(1, 2, 3), after: [toEntryId(after)] };
+    const content = page.hex("deliver");
+    expect(toHex(content)).toBe(write({ v: 1, ...delivery, after: [after] }));
+    expect(toHex(encodeDeliver(delivery))).toBe(toHex(content));
+    expect(decodeDeliver(content)).toEqual(delivery);
+    const reply = page.hex("deliver-reply");
+    expect(toHex(reply)).toBe(write({ v: 1, status: "held" }));
+    expect(toHex(encodeDeliverReply({ status: "held" }))).toBe(toHex(reply));
+    expect(decodeDeliverReply(reply)).toEqual({ status: "held" });
+    for (const limit of [`at most ${MAX_AFTER}`, `at most ${MAX_RECIPIENTS} custodians`]) {
+      expect(page.text).toContain(limit);
+    }
   });
 
   it("has the page of the example, signed by the custodian and bound to its place", async () => {

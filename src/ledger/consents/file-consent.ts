@@ -12,19 +12,26 @@ import type { Signer } from "../../identity/signer.ts";
 import { afterWriting } from "../../storage/settle.ts";
 import { encodeAttestedKey, type AttestedKey } from "./attested-key.ts";
 import type { Catalogue } from "../entries/catalogue.ts";
-import type { CatalogueItem } from "../entries/catalogue-item.ts";
+import { strangersLocal, type CatalogueItem } from "../entries/catalogue-item.ts";
 import { decodeFiledForm, type ConsentReader } from "./read-consents.ts";
 import type { LedgerContext } from "../context.ts";
 import { checkedWitness, sealableEvidence, type WitnessOptions } from "./evidence.ts";
 import { checkedMembers, entitledField } from "../entries/entitlements.ts";
 import { sealEntry, type Filing, type SealedEntry } from "../entries/filing.ts";
-import { identifierIn, ownerFinder, wouldBeVoid, type DirectiveToFile } from "./find-owner.ts";
+import {
+  CURABLE,
+  identifierIn,
+  ownerFinder,
+  wouldBeVoid,
+  type DirectiveToFile,
+} from "./find-owner.ts";
+import { findHeld } from "./held.ts";
 import { encodeIdentifiers, type PersonIdentifier } from "../index/rows.ts";
 import type { Manifest } from "../entries/manifest.ts";
 import { commitToPerson, signDirective } from "./signed-directive.ts";
 import { ownIdentifier, type Subject, type Subjects } from "../entries/subjects.ts";
 import { personName, type Turns } from "../turns.ts";
-import { isUnreadable } from "./unreadable-directives.ts";
+import { entryPlaceOf, isUnreadable } from "./unreadable-directives.ts";
 import { witnessDirective } from "./witnessed-directive.ts";
 import { encodeWitnesses, witnessesLocal } from "./witnesses.ts";
 
@@ -63,13 +70,13 @@ export interface FiledDirective {
   readonly salt: Uint8Array;
 }
 
-/** A delivered directive that is kept but does not count, because its witness is not trusted here. */
+/** A delivered directive that is kept but does not count, because nothing here vouches for it yet. */
 export interface HeldDirective {
   /** Names the link entry that keeps it. */
   readonly id: EntryId;
   readonly cid: CID;
-  /** did:key of the organisation that witnessed it. */
-  readonly by: string;
+  /** did:key of the organisation that witnessed it, if its grantor did not sign. */
+  readonly by?: string;
 }
 
 /** The outcome of receiving a directive from another custodian. */
@@ -77,7 +84,18 @@ export type ReceivedDirective =
   ({ readonly status: "filed" } & FiledDirective) | ({ readonly status: "held" } & HeldDirective);
 
 /** The parts of a directive that are delivered; see {@link FiledDirective}. */
-export type DeliveredDirective = Pick<FiledDirective, "signed" | "salt">;
+export interface DeliveredDirective extends Pick<FiledDirective, "signed" | "salt"> {
+  /** The entry of the custodian that delivered it: its later directives name that as their predecessor. */
+  readonly alias?: EntryId;
+}
+
+/** A directive that another custodian delivered and whose entry is proved. */
+export interface ProvedDelivery extends Required<DeliveredDirective> {
+  /** That custodian's earlier directives of the lineage: without them, this one does not count. */
+  readonly after: readonly EntryId[];
+  /** The identifier that it commits to. */
+  readonly identifier: PersonIdentifier;
+}
 
 /** Files directives, and the keys that they are judged by. */
 export interface Consenting {
@@ -90,10 +108,16 @@ export interface Consenting {
    * @throws {ConsentError} `ERR_CONSENT_INVALID` as `consent` does, and for one that nobody signed
    */
   takeIn(subject: Subject, delivered: DeliveredDirective): Promise<EntryId>;
+  /** Receives what is proved; holds what is about nobody known here. */
+  takeDelivery(delivery: ProvedDelivery): Promise<ReceivedDirective>;
   trustWitnesses(witnesses: readonly string[]): Promise<EntryId>;
 }
 
 const counts = ({ standing }: SnapshotDirective): boolean => standing === "valid";
+
+/** Whether all of these entries of the custodian that delivers are filed here. */
+const followsAll = (after: readonly EntryId[], filed: readonly SnapshotDirective[]): boolean =>
+  after.every((id) => filed.some(({ aliases = [] }) => aliases.includes(id)));
 
 const WAYS = ["signer", "signed", "witness"] as const;
 
@@ -164,11 +188,21 @@ export function createConsenting(
     return { signed, salt, evidence };
   }
 
-  /** Judges a directive as if it were filed now, and then files or holds it. */
+  /**
+   * Judges a directive as if it were filed now, and then files or holds it.
+   *
+   * @param delivered - if another custodian delivered it
+   */
   async function file(
     subject: Subject,
     make: (person: PersonIdentifier) => Promise<DirectiveToFile>,
-    custodians: readonly string[] = [],
+    {
+      custodians = [],
+      delivered,
+    }: {
+      readonly custodians?: readonly string[];
+      readonly delivered?: Pick<ProvedDelivery, "after"> & { readonly alias: EntryId | undefined };
+    } = {},
   ): Promise<ReceivedDirective> {
     await catalogue.catchUp();
     const people = (await subjects.readJoined(subject)).map(({ identifiers, ...person }) => ({
@@ -176,10 +210,19 @@ export function createConsenting(
       identifiers: [...identifiers, ownIdentifier(person.local)],
     }));
     try {
-      const { owner, toFile, first, kept, judged } = await findOwner(people, make);
+      const { owner, toFile, first, kept, judged, why } = await findOwner(people, make);
       const { signed, salt, evidence } = toFile;
       const { cid, witness } = judged;
       const { local, identifiers, key: subjectKey } = owner;
+      const alias = delivered?.alias ?? kept?.manifest.origin;
+      const before = await filedOf(subject);
+      const already = before.find(({ aliases = [] }) => alias && aliases.includes(alias));
+      if (already !== undefined) {
+        const place = entryPlaceOf(already.place);
+        return { status: "filed", id: already.entry, place, cid, signed, salt };
+      }
+      const mayWait = delivered?.alias !== undefined && why !== undefined && CURABLE.includes(why);
+      if (why !== undefined && !mayWait) throw wouldBeVoid(why);
       const entries: SealedEntry[] = [];
       for (const key of first) entries.push(await sealAttestation(owner, key));
       const about = identifierIn(identifiers, toFile)!;
@@ -188,13 +231,13 @@ export function createConsenting(
         { id: "salt", bytes: salt },
         { id: "identifier", bytes: encodeIdentifiers([about]) },
       ];
-      if (witness?.doubted === true) {
-        const id = kept === undefined ? await hold(local, parts) : toEntryId(kept.id);
-        return { status: "held", id, cid, by: witness.by };
+      if (mayWait || witness?.doubted === true || !followsAll(delivered?.after ?? [], before)) {
+        const id = kept === undefined ? await hold(local, parts, alias) : toEntryId(kept.id);
+        return { status: "held", id, cid, ...(witness === undefined ? {} : { by: witness.by }) };
       }
-      const before = await filedOf(subject);
       const same = before.find((one) => counts(one) && one.cid.equals(cid));
-      if (same !== undefined && !isNews(same, before)) {
+      // With an alias it has an effect: later directives name that.
+      if (same !== undefined && alias === undefined && !isNews(same, before)) {
         throw new ConsentError(
           "ERR_CONSENT_INVALID",
           "the directive was filed before, and another followed it in its lineage: " +
@@ -203,6 +246,7 @@ export function createConsenting(
       }
       const manifest: Manifest = {
         ...{ v: 1, op: "directive", local },
+        ...(alias === undefined ? {} : { origin: alias }),
         ...(kept === undefined ? {} : { replaces: toEntryId(kept.id) }),
         ...(evidence === undefined || evidence.parts.length === 0
           ? {}
@@ -261,8 +305,15 @@ export function createConsenting(
   }
 
   /** Keeps a delivered directive, so that it is not lost, without filing it as a directive. */
-  async function hold(local: Uint8Array, parts: readonly PartContent[]): Promise<EntryId> {
-    const manifest: Manifest = { v: 1, op: "held", local };
+  async function hold(
+    local: Uint8Array,
+    parts: readonly PartContent[],
+    alias: EntryId | undefined,
+  ): Promise<EntryId> {
+    const manifest: Manifest = {
+      ...{ v: 1, op: "held", local },
+      ...(alias === undefined ? {} : { origin: alias }),
+    };
     const sealed = await sealEntry(context, { kind: "link", manifest, parts });
     catalogue.remember(sealed);
     const [filed] = await filing.file([sealed]);
@@ -286,7 +337,7 @@ export function createConsenting(
       inTurn(subject, async () => {
         const custodians = checkedMembers(given?.custodians ?? [], "custodians");
         const make = (person: PersonIdentifier) => formOf(directive, given, person);
-        const filed = await file(subject, make, custodians);
+        const filed = await file(subject, make, { custodians });
         if (filed.status === "held") throw wouldBeVoid("its witness's key is not trusted");
         const { status: _, ...rest } = filed;
         return rest;
@@ -298,8 +349,31 @@ export function createConsenting(
         const known = (await filedOf(subject)).find((one) => counts(one) && one.cid.equals(cid));
         return known?.entry ?? (await file(subject, async () => ({ signed, salt }))).id;
       }),
-    receive: (subject, { signed, salt }) =>
-      inTurn(subject, () => file(subject, async () => ({ signed, salt }))),
+    receive: (subject, { signed, salt, alias }) =>
+      inTurn(subject, () =>
+        file(subject, async () => ({ signed, salt }), { delivered: { alias, after: [] } }),
+      ),
+    async takeDelivery({ signed, salt, identifier, alias, after }) {
+      const subject = await subjects.find(identifier);
+      if (subject !== undefined) {
+        const delivered = { alias, after };
+        const take = () => file(subject, async () => ({ signed, salt }), { delivered });
+        return inTurn(subject, take);
+      }
+      return turns.exclusive("held about strangers", async () => {
+        const { cid } = decodeFiledForm(signed);
+        const local = strangersLocal(context);
+        await catalogue.catchUp();
+        const kept = await findHeld(context, catalogue, { local }, signed);
+        if (kept !== undefined) return { status: "held", id: toEntryId(kept.id), cid };
+        const parts = [
+          { id: "content", bytes: signed },
+          { id: "salt", bytes: salt },
+          { id: "identifier", bytes: encodeIdentifiers([identifier]) },
+        ];
+        return { status: "held", id: await hold(local, parts, alias), cid };
+      });
+    },
     trustWitnesses: (witnesses) =>
       turns.exclusive("trusted witnesses", async () => {
         const content = encodeWitnesses(witnesses);

@@ -11,14 +11,8 @@ import type { PersonIdentifier } from "../index/rows.ts";
 import { capacityFacts, speaks, type AttestedKey } from "./attested-key.ts";
 import type { SealedEvidence } from "./evidence.ts";
 import { findHeld } from "./held.ts";
-import {
-  decodeFiledForm,
-  judgeFiled,
-  type ConsentReader,
-  type FiledForm,
-  type Grounds,
-} from "./read-consents.ts";
-import { commitToPerson } from "./signed-directive.ts";
+import { decodeFiledForm, judgeFiled, type ConsentReader, type Grounds } from "./read-consents.ts";
+import { commitToPerson, NOT_ATTESTED } from "./signed-directive.ts";
 
 /** A directive in the form in which it is filed, and the evidence that is sealed beside it. */
 export interface DirectiveToFile {
@@ -63,26 +57,20 @@ interface OwnerTools {
   readonly readConsents: ConsentReader;
 }
 
+const NO_CAPACITY = "nothing attests that the grantor has this capacity";
+
+/** Why a directive would be void that counts once this custodian attests more. */
+export const CURABLE: readonly string[] = [...NOT_ATTESTED, NO_CAPACITY];
+
 export const wouldBeVoid = (why: string): ConsentError =>
   new ConsentError("ERR_CONSENT_INVALID", `the directive would be void: ${why}`);
 
 /**
  * Makes the function that finds whom of several persons who are joined a directive is to be filed about: one
- * for whom it counts also once they are parted, if there is one. It rejects with {@link ConsentError}
- * `ERR_CONSENT_INVALID` when the directive would be void.
+ * for whom it counts also once they are parted, if there is one.
  */
 export function ownerFinder(context: LedgerContext, { catalogue, readConsents }: OwnerTools) {
-  const { chain, now, signer } = context;
-
-  /** The entry that holds the directive that is now filed, if it was delivered before. */
-  async function heldEntry(
-    owner: KnownPerson,
-    form: FiledForm,
-    signed: Uint8Array,
-  ): Promise<CatalogueItem | undefined> {
-    if (form.kind !== "witnessed" || form.witness.by === signer.actor) return undefined;
-    return findHeld(context, catalogue, owner, signed);
-  }
+  const { chain, now } = context;
 
   /** Judges a directive as if it were filed about a person now. */
   async function judgeFor(
@@ -97,7 +85,7 @@ export function ownerFinder(context: LedgerContext, { catalogue, readConsents }:
       !keys.some(speaks) && firstKey !== undefined && form.directive.grantor.capacity === "self";
     // The custodian that lets a person sign attests the first key that speaks for them.
     const first: AttestedKey[] = isFirst ? [{ ...firstKeyOf(firstKey), capacity: "self" }] : [];
-    const kept = await heldEntry(owner, form, signed);
+    const kept = await findHeld(context, catalogue, owner, signed);
     const known = [...keys, ...first];
     const judged = await judgeFiled(context, form, {
       ...{ ledger: chain.ledger, salt, identifiers, keys: known, witnesses },
@@ -108,11 +96,7 @@ export function ownerFinder(context: LedgerContext, { catalogue, readConsents }:
     const { actor, capacity } = judged.directive.grantor;
     const hasCapacity = chainsOf(capacityFacts(known), actor, capacity, now()).length > 0;
     const why =
-      judged.standing !== "valid"
-        ? judged.standing.void
-        : hasCapacity
-          ? undefined
-          : "nothing attests that the grantor has this capacity";
+      judged.standing !== "valid" ? judged.standing.void : hasCapacity ? undefined : NO_CAPACITY;
     return { owner, toFile, first, kept, judged, why };
   }
 
@@ -144,7 +128,6 @@ export function ownerFinder(context: LedgerContext, { catalogue, readConsents }:
       const identifiers = people.flatMap((one) => one.identifiers);
       found = await judgeFor(owner, { identifiers, keys, witnesses }, toFile);
     }
-    if (found!.why !== undefined) throw wouldBeVoid(found!.why);
     return found!;
   };
 }

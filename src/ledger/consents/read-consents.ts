@@ -251,8 +251,10 @@ export function consentReader(context: LedgerContext, catalogue: Catalogue): Con
               height,
             }),
           );
-          const { id, recordedAt } = item;
-          directives.push({ entry: toEntryId(id), place: placeOf(item), recordedAt, ...judged });
+          const { id, recordedAt, manifest } = item;
+          const named = manifest.origin === undefined ? {} : { aliases: [manifest.origin] };
+          const place = placeOf(item);
+          directives.push({ entry: toEntryId(id), ...named, place, recordedAt, ...judged });
         } catch (error) {
           if (!isUnreadable(error)) throw error;
           unreadable.push({ item, error });

@@ -142,6 +142,12 @@ export function readSignature(
   };
 }
 
+/** Why a signed directive does not count that would count once its grantor's key is attested. */
+export const NOT_ATTESTED: readonly string[] = [
+  "the grantor's key is not attested",
+  "the grantor's key is not attested in this capacity",
+];
+
 /** Whether a signed directive counts for a person, judged by the keys attested at an instant. */
 export function standingOfSigned(
   { signed, directive, cid }: SignedForm,
@@ -154,10 +160,10 @@ export function standingOfSigned(
   const attested = newestOf(whom.keys).filter(
     (one) => one.actor === actor && one.alg === signed.alg && idOf(one) === toHex(signed.key),
   );
-  if (attested.length === 0) return { void: "the grantor's key is not attested" };
+  if (attested.length === 0) return { void: NOT_ATTESTED[0]! };
   const inCapacity = attested.filter((one) => one.capacity === capacity);
   if (inCapacity[0]?.publicKey === undefined) {
-    return { void: "the grantor's key is not attested in this capacity" };
+    return { void: NOT_ATTESTED[1]! };
   }
   // Attested about several persons who are joined, it is valid where one attestation says so.
   const key = inCapacity.find(({ from = -Infinity, to = Infinity }) => from <= at && at <= to);

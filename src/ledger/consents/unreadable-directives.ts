@@ -1,5 +1,6 @@
 import { MAX_TRANSACTION_ENTRIES } from "../../block/limits.ts";
 import { toHex } from "../../bytes/hex.ts";
+import type { EntryPlace } from "../../chain/make-receipt.ts";
 import { directiveCid } from "../../consent/model/directive.ts";
 import type { Directive } from "../../consent/model/model.ts";
 import type { SnapshotDirective } from "../../consent/model/snapshot.ts";
@@ -28,6 +29,13 @@ export const placeOf = ({ place }: Pick<CatalogueItem, "place">): SnapshotDirect
   height: place.height,
   // Ledger order within a block.
   index: place.transaction * MAX_TRANSACTION_ENTRIES + place.entry,
+});
+
+/** The place of an entry in its block's transaction. */
+export const entryPlaceOf = ({ height, index }: SnapshotDirective["place"]): EntryPlace => ({
+  height,
+  transaction: Math.floor(index / MAX_TRANSACTION_ENTRIES),
+  entry: index % MAX_TRANSACTION_ENTRIES,
 });
 
 /**

@@ -12,16 +12,19 @@ import { ask } from "./ask-custodian.ts";
 import { checkRequest, type MessageToAnswer, type RequestToJudge } from "./check-request.ts";
 import { budgetNames } from "./budget-names.ts";
 import { discloseChecked, type DiscloseContext, type DisclosureResult } from "./disclose.ts";
+import { deliveryCalls } from "./delivery-calls.ts";
+import type { Delivering } from "./delivering.ts";
 import { exportRecords } from "./export-records.ts";
 import { freshness, MAX_AGE } from "./freshness.ts";
 import { ownRequests } from "./own-requests.ts";
 import { reaching } from "./reach.ts";
 import { pullEntries } from "./read-pull.ts";
+import { deliveryTaker } from "./take-delivery.ts";
 
 /** The calls by which records leave a custodian, and come from another one. */
 export type DisclosureCalls = Pick<
   Ledger,
-  "ask" | "pull" | "answerAsk" | "disclose" | "request" | "exportRecords"
+  "ask" | "pull" | "answerAsk" | "disclose" | "request" | "exportRecords" | keyof Delivering
 >;
 
 /** What they need besides what disclosing needs. */
@@ -34,15 +37,28 @@ interface Dependencies {
   readonly maxAge: number | undefined;
   readonly takeIn: Consenting["takeIn"];
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
+  readonly takeDelivery: Consenting["takeDelivery"];
 }
 
 /** Makes the calls. */
 export function disclosureCalls(
   context: DiscloseContext,
-  { checkpoints, forks, elsewhere, custodians, maxAge = MAX_AGE, sleep, takeIn }: Dependencies,
+  {
+    checkpoints,
+    forks,
+    elsewhere,
+    custodians,
+    maxAge = MAX_AGE,
+    sleep,
+    takeIn,
+    takeDelivery,
+  }: Dependencies,
 ): DisclosureCalls {
   const { chain, signer, now, random, terminology } = context;
 
+  const { catalogue, filing, readConsents, turns } = context;
+  const bring = async (): Promise<void> => void (await elsewhere?.replica.sync());
+  const takeFromMember = deliveryTaker(context, { catalogue, takeDelivery, bring });
   const assertFresh = freshness({ chain, checkpoints, elsewhere, now, maxAge });
 
   async function decide(
@@ -76,7 +92,9 @@ export function disclosureCalls(
     answerers: {
       pull: (checked: MessageToAnswer, from: Trust) => answerPull(pulling, checked, from),
       deliver: (checked: MessageToAnswer, from: Trust) =>
-        answerHandIn(pulling, takeIn, checked, from),
+        checked.person === undefined
+          ? takeFromMember(checked, from)
+          : answerHandIn(pulling, takeIn, checked, from),
     },
   };
   const self: CustodianPeer = {
@@ -90,6 +108,7 @@ export function disclosureCalls(
   return {
     disclose,
     request,
+    ...deliveryCalls(context, { catalogue, filing, readConsents, turns, reach, bring }),
     exportRecords: (requester, { compress = false, ...what }) =>
       exportRecords(() => request(requester, what), { random, compress }),
     answerAsk: (sealed, options = {}) => answerAsk(answering, sealed, options),

@@ -94,6 +94,13 @@ export const proposalsAbout = (
 /** The local id under which the index lists the entries that a member is entitled to. */
 export const entitledLocal = ({ vault }: Pick<LedgerContext, "vault">, actor: string): Uint8Array =>
   vault.name("entitled", actor).slice(0, 16);
+/** The local id under which the index lists what is to be delivered, and what became of it. */
+export const deliveriesLocal = ({ vault }: Pick<LedgerContext, "vault">): Uint8Array =>
+  vault.name("deliveries").slice(0, 16);
+
+/** The local id under which directives are held that were delivered about nobody known here. */
+export const strangersLocal = ({ vault }: Pick<LedgerContext, "vault">): Uint8Array =>
+  vault.name("held about strangers").slice(0, 16);
 
 /** The local ids under which the index lists an entry besides that of its person. */
 export function alsoListed(
@@ -103,6 +110,7 @@ export function alsoListed(
   const { review, op, local, other, source, idempotency, alias, entitled = [] } = brief;
   const places: Uint8Array[] = [];
   if (review === true || op === "reviewed") places.push(reviewsLocal(context));
+  if (op === "deliver" || op === "delivered") places.push(deliveriesLocal(context));
   if (source !== undefined && op !== "deleted") {
     for (const place of sourcePlaces(context, brief, source)) places.push(place);
   }

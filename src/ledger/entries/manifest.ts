@@ -19,60 +19,10 @@ import { EncodingError } from "../../errors.ts";
 import { copyBytes } from "../../storage/guards.ts";
 import { freezeData, giveResult } from "../give-results.ts";
 import { expectEntitlements, type ErasedEntitlement } from "./entitlements.ts";
+import { OPERATIONS, type Operation } from "./operations.ts";
 import type { ResourceLabels } from "../../consent/model/resource.ts";
 import type { ResourceDescription } from "../../fhir/describe-resource.ts";
 import { MAX_REFERS } from "../../fhir/links.ts";
-
-/** The effect of an entry on the history of a record, a consent, or a person's facts. */
-export type Operation =
-  /** A new record. */
-  | "create"
-  /** A new version of a record. */
-  | "amend"
-  /** New labels for a record whose content does not change. */
-  | "relabel"
-  /** The record was entered in error. */
-  | "retract"
-  /** The record moved here from another person. */
-  | "reattribute"
-  /** A directive. */
-  | "directive"
-  /** A person's key or capacity, attested by the custodian. */
-  | "attest"
-  /** A witnessed directive that was delivered and whose witness is not trusted. */
-  | "held"
-  /** The list of witnesses that the custodian trusts. */
-  | "witnesses"
-  /** A person's identifiers and key. */
-  | "identify"
-  /** Two persons are one; they are not: a merge ends. */
-  | ("merge" | "unmerge")
-  /** A hold is placed, so that nothing about the person may be erased; it is lifted. */
-  | ("hold" | "release")
-  /** An access was reviewed. */
-  | "reviewed"
-  /** An access: what was asked and answered. */
-  | "access"
-  /** What was not released although an access entry said so, because something changed meanwhile. */
-  | "difference"
-  /** An erasure: what was destroyed. */
-  | "erase"
-  /** A source deleted a resource that was not on record. */
-  | "deleted"
-  /** Two persons may be one, or a person may have a number: people are to decide. */
-  | "propose"
-  /** People decided that a proposal is wrong. */
-  | "dismiss"
-  /** Another member asks about the person by a name that was agreed with it; it no longer does. */
-  | ("alias" | "unalias");
-
-const OPERATIONS: readonly Operation[] = [
-  ...(["create", "amend", "relabel", "retract", "reattribute"] as const),
-  ...(["held", "witnesses"] as const),
-  ...(["directive", "attest", "access", "difference", "erase"] as const),
-  ...(["identify", "merge", "unmerge", "hold", "release", "reviewed", "deleted"] as const),
-  ...(["propose", "dismiss", "alias", "unalias"] as const),
-];
 
 /** Maximum number of attachments of one record. */
 export const MAX_ATTACHMENTS = 250;
@@ -99,6 +49,8 @@ export interface Manifest {
   readonly other?: Uint8Array;
   /** The entry that this one follows. */
   readonly replaces?: EntryId;
+  /** The entry of another custodian that delivered the directive: later ones name that as their predecessor. */
+  readonly origin?: EntryId;
   /** Media type of the `content` part, if there is one. */
   readonly mediaType?: string;
   /** Media types of the attachments, in the order of the parts `attachment-0` and on. */
@@ -180,7 +132,7 @@ export type ManifestBrief = Pick<
 const REQUIRED = ["v", "op", "local"];
 const OPTIONAL = [
   ...["replaces", "mediaType", "attachments", "resource", "fullUrl", "labels", "reason"],
-  ...["request", "review", "source", "ending", "idempotency", "other", "alias"],
+  ...["request", "review", "source", "ending", "idempotency", "other", "alias", "origin"],
   ...["nobody", "refers", "identifiers", "awaits", "entitled", "erased"],
 ];
 
@@ -197,8 +149,13 @@ export function encodeManifest(manifest: Manifest): Uint8Array {
 
 /** A manifest in its encoded form. */
 function wireOf(manifest: Manifest): object {
-  const { replaces } = manifest;
-  return replaces === undefined ? manifest : { ...manifest, replaces: fromHex(replaces) };
+  const { replaces, origin } = manifest;
+  if (replaces === undefined && origin === undefined) return manifest;
+  return {
+    ...manifest,
+    ...(replaces === undefined ? {} : { replaces: fromHex(replaces) }),
+    ...(origin === undefined ? {} : { origin: fromHex(origin) }),
+  };
 }
 
 /** Number of values in a list above which encoding the description takes more than one time slice. */
@@ -248,8 +205,11 @@ export function manifestAbout(encoded: Uint8Array, local: Uint8Array): Uint8Arra
 export function decodeManifest(bytes: Uint8Array): Manifest {
   const map = expectManifest(decode(bytes));
   expectNoLostText(map, "manifest");
-  const { replaces } = map;
-  const named = replaces === undefined ? {} : { replaces: toEntryId(replaces as Uint8Array) };
+  const { replaces, origin } = map;
+  const named = {
+    ...(replaces === undefined ? {} : { replaces: toEntryId(replaces as Uint8Array) }),
+    ...(origin === undefined ? {} : { origin: toEntryId(origin as Uint8Array) }),
+  };
   return freezeParts({ ...map, ...named } as unknown as Manifest);
 }
 
@@ -326,6 +286,7 @@ function expectManifest(value: unknown): Fields {
   expectOneOf(map["op"], "manifest.op", OPERATIONS);
   expectBytes(map["local"], "manifest.local", 16);
   if (map["replaces"] !== undefined) expectBytes(map["replaces"], "manifest.replaces", 32);
+  if (map["origin"] !== undefined) expectBytes(map["origin"], "manifest.origin", 32);
   expectOther(map);
   if (map["mediaType"] !== undefined) expectString(map["mediaType"], "manifest.mediaType");
   const attachments = map["attachments"] ?? [];

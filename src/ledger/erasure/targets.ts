@@ -2,14 +2,17 @@ import type { ErasureClass } from "../../block/entry.ts";
 import { toHex } from "../../bytes/hex.ts";
 import { appendTo } from "../../bytes/lists.ts";
 import type { CatalogueItem } from "../entries/catalogue-item.ts";
+import type { Operation } from "../entries/operations.ts";
 import { currentRecords } from "../records/current-record.ts";
 import { containsSome, partFinder } from "../records/wholes.ts";
 
+const WITH_DIRECTIVES: readonly Operation[] = ["attest", "held", "deliver", "delivered"];
+
 export const BELONGS: Readonly<Record<ErasureClass, (item: CatalogueItem) => boolean>> = {
   clinical: ({ kind }) => kind === "record",
-  // Keys that persons signed with, and deliveries that are held, are erased with the directives.
+  // Keys that persons signed with, and deliveries, are erased with the directives.
   directive: ({ kind, manifest: { op } }) =>
-    kind === "consent" || (kind === "link" && (op === "attest" || op === "held")),
+    kind === "consent" || (kind === "link" && WITH_DIRECTIVES.includes(op)),
   audit: ({ kind }) => kind === "access",
 };
 

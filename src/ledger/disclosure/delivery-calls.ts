@@ -1,0 +1,213 @@
+import { equalBytes } from "../../bytes/compare.ts";
+import { memberKey } from "../../chain/state.ts";
+import { entryIdBytes, type EntryId } from "../../codec/ids.ts";
+import { InputError, LedgerError } from "../../errors.ts";
+import { CONSENT_PARTS, openParts, type ConsentReader } from "../consents/read-consents.ts";
+import type { LedgerContext } from "../context.ts";
+import { deliveriesLocal, type CatalogueItem } from "../entries/catalogue-item.ts";
+import type { Catalogue } from "../entries/catalogue.ts";
+import { sealEntry, type Filing } from "../entries/filing.ts";
+import type { Operation } from "../entries/operations.ts";
+import type { Turns } from "../turns.ts";
+import type { Delivering, Delivery } from "./delivering.ts";
+import {
+  decodeDeliverReply,
+  decodeOutcome,
+  decodeQueued,
+  encodeDeliver,
+  encodeOutcome,
+  encodeQueued,
+  MAX_AFTER,
+  MAX_RECIPIENTS,
+  type OutcomeContent,
+} from "./delivery-format.ts";
+import type { Reach } from "./reach.ts";
+import { sendMessage } from "./send-ask.ts";
+import { openShown, showEntry } from "./shown-entry.ts";
+import { FILED_PARTS } from "./take-delivery.ts";
+
+const invalid = (what: string): InputError => new InputError("ERR_INPUT_INVALID", what);
+const nameOf = (consent: EntryId, to: string): string => `${consent} ${to}`;
+
+/** Makes the calls. */
+export function deliveryCalls(
+  context: LedgerContext,
+  options: {
+    readonly catalogue: Catalogue;
+    readonly filing: Filing;
+    readonly readConsents: ConsentReader;
+    readonly turns: Turns;
+    readonly reach: Reach;
+    readonly bring: () => Promise<void>;
+  },
+): Delivering {
+  const { chain, signer, now } = context;
+  const { catalogue, filing, readConsents, turns, reach, bring } = options;
+  /** What this process last learned of deliveries that are not filed. */
+  const attempts = new Map<string, Pick<Delivery, "error"> & { readonly handedAt?: number }>();
+
+  async function file(op: Operation, local: Uint8Array, content: Uint8Array): Promise<void> {
+    const manifest = { v: 1, op, local } as const;
+    const parts = [{ id: "content", bytes: content }];
+    const sealed = await sealEntry(context, { kind: "link", manifest, parts });
+    catalogue.remember(sealed);
+    await filing.file([sealed]);
+  }
+
+  /** The consent entry here with this id. */
+  async function consentOf(id: EntryId): Promise<CatalogueItem | undefined> {
+    await catalogue.catchUp();
+    const found = await catalogue.find(entryIdBytes(id));
+    return found.status === "present" && found.item.kind === "consent" ? found.item : undefined;
+  }
+
+  /** A directive and the earlier ones of its lineage that count, in order. */
+  async function lineageUpTo(item: CatalogueItem, id: EntryId): Promise<readonly EntryId[]> {
+    const kinds = ["consent", "erase", "link"] as const;
+    const items = await catalogue.itemsOf(item.manifest.local, kinds);
+    const { directives } = await readConsents(items, chain.size - 1);
+    const at = directives.findIndex(({ entry }) => entry === id);
+    const own = directives[at];
+    if (own === undefined || own.standing !== "valid") {
+      throw invalid("the directive is void here: nothing of it is delivered");
+    }
+    const { lineage } = own.directive;
+    const before = directives.slice(0, at).filter(({ standing, directive, unreadable }) => {
+      return standing === "valid" && directive.lineage === lineage && unreadable !== true;
+    });
+    if (before.length > MAX_AFTER)
+      throw invalid(`the lineage has more than ${MAX_AFTER} directives`);
+    return [...before.map(({ entry }) => entry), id];
+  }
+
+  async function list(): Promise<readonly Delivery[]> {
+    await catalogue.catchUp();
+    const told = new Map<string, Delivery>();
+    for (const item of await catalogue.itemsOf(deliveriesLocal(context), ["erase", "link"])) {
+      const parts = await openParts(context, catalogue, item, ["content"]);
+      if (parts === undefined) continue;
+      const content = parts.get("content")!;
+      const since = item.recordedAt;
+      if (item.manifest.op === "deliver") {
+        const { consents, to } = decodeQueued(content);
+        for (const consent of consents) {
+          for (const one of to) {
+            const name = nameOf(consent, one);
+            if (!told.has(name)) told.set(name, { consent, to: one, status: "queued", since });
+          }
+        }
+      } else {
+        const { consent, to, status, entry } = decodeOutcome(content);
+        const proved = entry === undefined ? {} : { entry };
+        told.set(nameOf(consent, to), { consent, to, status, since, ...proved });
+      }
+    }
+    return [...told].map(([name, one]) => {
+      const { error, handedAt } = attempts.get(name) ?? {};
+      if (one.status === "filed") return one;
+      return {
+        ...one,
+        ...(handedAt === undefined ? {} : { status: "handed" as const, since: handedAt }),
+        ...(error === undefined ? {} : { error }),
+      };
+    });
+  }
+
+  /** Delivers one directive to one custodian. */
+  async function send({ consent, to, status }: Delivery, signal?: AbortSignal): Promise<void> {
+    const name = nameOf(consent, to);
+    const item = await consentOf(consent);
+    if (item === undefined) return;
+    const after = (await lineageUpTo(item, consent)).slice(0, -1);
+    const entry = await showEntry(context, item, CONSENT_PARTS);
+    if (entry === undefined) return;
+    const reached = await reach(to, signal === undefined ? {} : { signal });
+    const content = encodeDeliver({ entry, after });
+    const pages = await sendMessage(reached.to, reached.checks, { kind: "deliver", content });
+    let reply: Uint8Array | undefined;
+    for await (const { content: page } of pages) reply ??= page;
+    const outcome = await judge(item, { consent, to }, decodeDeliverReply(reply!));
+    if (outcome === undefined) {
+      attempts.set(name, { handedAt: now() });
+      return;
+    }
+    attempts.delete(name);
+    if (outcome.status !== status)
+      await file("delivered", item.manifest.local, encodeOutcome(outcome));
+  }
+
+  /** What a reply proves; `undefined` if that is nothing. */
+  async function judge(
+    item: CatalogueItem,
+    what: Pick<OutcomeContent, "consent" | "to">,
+    reply: ReturnType<typeof decodeDeliverReply>,
+  ): Promise<OutcomeContent | undefined> {
+    if (reply.status === "held") return { ...what, status: "held" };
+    if (reply.status !== "filed" || reply.entry === undefined) return undefined;
+    const whose = { author: what.to, kind: "consent", parts: FILED_PARTS };
+    const shown = await openShown(context, reply.entry, whose, bring);
+    const own = await openParts(context, catalogue, item, FILED_PARTS);
+    const [theirs, ours] = [shown?.parts.get("content"), own?.get("content")];
+    if (shown === undefined || theirs === undefined || ours === undefined) return undefined;
+    return equalBytes(theirs, ours) ? { ...what, status: "filed", entry: shown.id } : undefined;
+  }
+
+  /** Delivers what is not filed, to several custodians at a time and to each in order. */
+  async function sendAll(
+    wanted: (one: Delivery) => boolean,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const waiting = (await list()).filter((one) => one.status !== "filed" && wanted(one));
+    await Promise.all(
+      [...new Set(waiting.map(({ to }) => to))].map((to) =>
+        turns.exclusive(`deliveries ${to}`, async () => {
+          for (const one of waiting) {
+            if (one.to !== to) continue;
+            try {
+              await send(one, signal);
+            } catch (error) {
+              signal?.throwIfAborted();
+              if (!(error instanceof LedgerError)) throw error;
+              attempts.set(nameOf(one.consent, one.to), { error });
+              // What follows in the lineage must not arrive before it.
+              return;
+            }
+          }
+        }),
+      ),
+    );
+  }
+
+  return {
+    async deliver(consent, { to, signal }) {
+      await assertRecipients(to);
+      const item = await consentOf(consent);
+      if (item === undefined) throw invalid("there is no such directive here");
+      const consents = await lineageUpTo(item, consent);
+      await file("deliver", item.manifest.local, encodeQueued({ consents, to }));
+      const isWanted = (one: Delivery) => to.includes(one.to) && consents.includes(one.consent);
+      await sendAll(isWanted, signal);
+      return (await list()).filter((one) => isWanted(one) && one.consent === consent);
+    },
+    deliveries: list,
+    async deliverPending({ signal } = {}) {
+      await sendAll(() => true, signal);
+      return list();
+    },
+  };
+
+  async function assertRecipients(to: readonly string[]): Promise<void> {
+    if (!Array.isArray(to) || to.length === 0 || to.length > MAX_RECIPIENTS) {
+      throw invalid(`\`to\` must name 1 to ${MAX_RECIPIENTS} custodians`);
+    }
+    await chain.refresh();
+    await chain.state.load(to.map((did) => memberKey(did)));
+    for (const did of to) {
+      const member = chain.state.member(did);
+      const isCustodian = member?.until === null && member.roles.includes("custodian");
+      if (did === signer.actor || !isCustodian) {
+        throw invalid("directives are delivered to other custodians in force");
+      }
+    }
+  }
+}

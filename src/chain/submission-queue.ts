@@ -11,6 +11,8 @@ export interface SubmissionWrites {
   readonly state?: readonly StateChange[];
   /** Becomes durable together with the block, never before it. */
   readonly withBlock?: readonly StateChange[];
+  /** Milliseconds to wait for the block, where the entries are kept in an outbox meanwhile. Default: as opened. */
+  readonly patience?: number;
 }
 
 /** All changes of state that become durable with a block at the latest. */

@@ -47,12 +47,8 @@ import type { PendingWork } from "./pending-work.ts";
 import type { TransactionSink } from "./transaction-sink.ts";
 import type { BlobReport } from "./verify-blobs.ts";
 
-export type {
-  BreakGlassOptions,
-  OpenLedgerOptions,
-  PolicyOptions,
-  RepairOptions,
-} from "./options.ts";
+export type { BreakGlassOptions } from "./disclosure/emergency.ts";
+export type { OpenLedgerOptions, PolicyOptions, RepairOptions } from "./options.ts";
 export type { KeyChange } from "../chain/key-change.ts";
 export type { EnactedChange, EnactOptions, Governance } from "./governance.ts";
 export type { PendingWork } from "./pending-work.ts";
@@ -241,7 +237,7 @@ export interface Ledger extends PersonCalls, Asking, Delivering, Feed {
    * @throws {InputError} `ERR_INPUT_INVALID` when `after` names no access to this person's data
    */
   audit(subject: Subject | null, options?: AuditOptions): AsyncIterable<Access | UnreadableAccess>;
-  /** Accesses that broke the glass and that nobody has reviewed. */
+  /** Accesses that broke the glass and that nobody has reviewed; first those that are not on the ledger yet. */
   pendingReviews(): AsyncIterable<Access | UnreadableAccess>;
   /** Records that an access was reviewed. */
   markReviewed(access: EntryId): Promise<void>;
@@ -362,7 +358,8 @@ export interface Ledger extends PersonCalls, Asking, Delivering, Feed {
    * Takes what the home refused off the {@link outbox}; it was not recorded. What it said no longer counts,
    * and it may have been a patient's refusal: until then nothing is decided or disclosed without it.
    *
-   * @throws {InputError} `ERR_INPUT_INVALID` when nothing that was refused has this id
+   * @throws {InputError} `ERR_INPUT_INVALID` when nothing that was refused has this id, or it holds an access that
+   *   broke the glass and that nobody has reviewed
    */
   dismissRefused(id: string): Promise<void>;
   /** Writes the ledger as a CAR stream under a fresh checkpoint. */

@@ -60,6 +60,7 @@ import type { PendingWork } from "./pending-work.ts";
 import { proofCalls } from "./proof-calls.ts";
 import { ledgerStorage } from "./storage.ts";
 import { assertPlace, copyOf, keepHome, neverBack, openPlace } from "./elsewhere/open-elsewhere.ts";
+import { keptEntries } from "./elsewhere/kept-entries.ts";
 import { following } from "./elsewhere/follow.ts";
 import { transactionSink } from "./transaction-sink.ts";
 import { untilClosed } from "./until-closed.ts";
@@ -207,7 +208,8 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     readConsents,
     turns,
   });
-  const reviews = createReviews(context, { catalogue, filing, turns });
+  const kept = elsewhere && keptEntries(context, elsewhere.outbox);
+  const reviews = createReviews(context, { catalogue, filing, turns, kept });
   const { maxRequestLifetime = 600_000 } = policy;
   const disclosing: DiscloseContext = {
     ...context,
@@ -225,6 +227,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     freshen: recording.freshen,
     maxRequestLifetime,
     replays: openReplays(context, { catalogue, maxRequestLifetime }),
+    kept,
     privilegedRoles: breakGlass.roles ?? [],
     maxBreakGlass: breakGlass.maxDuration ?? 3_600_000,
   };
@@ -320,10 +323,11 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
       ...{ checkpoints, forks, elsewhere, sleep, takeIn: consenting.takeIn },
       ...{ custodians: options.custodians ?? [], maxAge: policy.maxAge },
       takeDelivery: consenting.takeDelivery,
+      whileCutOff: breakGlass.whileCutOff ?? false,
     }),
     async *audit(subject, from) {
       if (subject !== null) await subjects.assertKnown(subject);
-      yield* auditOf(context, catalogue, subject, from);
+      yield* auditOf(context, catalogue, subject, from, kept);
     },
     pendingReviews: () => reviews.pending(),
     markReviewed: reviews.markReviewed,
@@ -363,7 +367,10 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     copy: elsewhere && copyOf(elsewhere.replica),
     follow: following({ chain, sleep, closing: closed.signal }, elsewhere?.replica),
     outbox: async () => elsewhere?.outbox.list() ?? [],
-    dismissRefused: async (id) => remote?.dismiss(id),
+    async dismissRefused(id) {
+      await reviews.assertDismissable(id);
+      await remote?.dismiss(id);
+    },
     close,
     [Symbol.asyncDispose]: close,
   };

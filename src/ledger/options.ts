@@ -14,6 +14,7 @@ import type { PeerFault } from "../network/peer-list.ts";
 import type { FoundFork } from "../network/replica.ts";
 import type { StorageAdapter } from "../storage/types.ts";
 import type { CustodianPeer, LedgerPeer } from "../transport/types.ts";
+import type { BreakGlassOptions } from "./disclosure/emergency.ts";
 import type { CompactionTime } from "./erasure/erase-options.ts";
 import type { Retention } from "./erasure/erase.ts";
 import { assertKnown, type NamesOf } from "./known-options.ts";
@@ -54,14 +55,6 @@ export interface PolicyOptions {
    * are members. Each entry says so itself: a later list changes nothing for those filed before. Default: none.
    */
   readonly auditors?: readonly string[];
-}
-
-/** Who may break the glass, and for how long. */
-export interface BreakGlassOptions {
-  /** Codes of the roles whose holders may break the glass. Default: none. */
-  readonly roles?: readonly string[];
-  /** Longest time in milliseconds for which breaking the glass gives access. Default one hour. */
-  readonly maxDuration?: number;
 }
 
 /** Repairs that {@link openLedger} may make. By default it makes none. */
@@ -248,7 +241,9 @@ const POLICY: NamesOf<PolicyOptions> = {
   auditors: "codes",
 };
 
-const BREAK_GLASS: NamesOf<BreakGlassOptions> = { roles: "codes", maxDuration: "duration" };
+const BREAK_GLASS: NamesOf<BreakGlassOptions> = {
+  ...{ roles: "codes", maxDuration: "duration", whileCutOff: "flag" },
+} as const;
 
 const REPAIR: NamesOf<RepairOptions> = {
   index: "flag",

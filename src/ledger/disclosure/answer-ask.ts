@@ -1,6 +1,6 @@
 import { trustAt } from "../../chain/policy-position.ts";
 import type { ProvableCheckpoint } from "../../chain/checkpoints.ts";
-import { receiptMaker } from "../../chain/make-receipt.ts";
+import { receiptMaker, type EntryPlace } from "../../chain/make-receipt.ts";
 import { decodeReceipt, type KeyProof } from "../../chain/receipt.ts";
 import { keyStateKey } from "../../chain/state.ts";
 import { decodeTransaction } from "../../block/transaction.ts";
@@ -124,22 +124,42 @@ interface Proofs {
 /** What the first page says about the whole. */
 async function headOf(
   context: AnsweringContext,
-  { access, decision, items }: DisclosureAnswer,
+  { access, decision, items, pending }: DisclosureAnswer,
   { provable, receiptOf }: Proofs,
   askers: Uint8Array | undefined,
 ): Promise<AnswerHead> {
-  const { catalogue } = context;
+  const { catalogue, chain } = context;
   const id = entryIdBytes(access);
-  const found = await catalogue.find(id);
-  if (found.status !== "present") {
-    throw new ProofError("ERR_PROOF_UNAVAILABLE", "the access entry cannot be proved");
-  }
-  const receipt = await receiptOf(found.item.place);
-  return {
-    ...{ access: id, decision, count: items.length, receipt },
-    ...(await signingKeyBeside(context, receipt, provable)),
+  const head = {
+    ...{ access: id, decision, count: items.length },
     ...(await consistencyFrom(context, askers, provable)),
   };
+  async function provedBy(place: EntryPlace): Promise<Pick<AnswerHead, "receipt" | "key">> {
+    const receipt = await receiptOf(place);
+    return { receipt, ...(await signingKeyBeside(context, receipt, provable)) };
+  }
+  const found = await catalogue.find(id);
+  if (found.status === "present") {
+    return { ...head, ...(await provedBy(found.item.place)) };
+  }
+  if (pending === undefined || !equalBytes(decodeTransaction(pending.tx).key, context.signer.key)) {
+    throw new ProofError("ERR_PROOF_UNAVAILABLE", "the access entry cannot be proved");
+  }
+  // Any receipt proves the newest state, and the key in it that signed what is kept.
+  const any = items[0]?.place ?? (await newestEntry(chain, provable.size));
+  return { ...head, pending, ...(await provedBy(any)) };
+}
+
+/** Blocks that are looked through for an entry. */
+const LOOKED_THROUGH = 64;
+
+/** The place of an entry of one of the last blocks. */
+async function newestEntry(chain: AnsweringContext["chain"], size: number): Promise<EntryPlace> {
+  for (let height = size - 1; height >= Math.max(0, size - LOOKED_THROUGH); height--) {
+    const { block } = await chain.readBlock(height);
+    if (block.transactions.length > 0) return { height, transaction: 0, entry: 0 };
+  }
+  throw new ProofError("ERR_PROOF_UNAVAILABLE", "none of the last blocks has an entry");
 }
 
 /** The value of a key in the state that a receipt proves its own signing key in, if it is another one. */

@@ -1,3 +1,4 @@
+import type { TransactionWithEntries } from "../../block/transaction.ts";
 import { expectConsistency, type KeyProof } from "../../chain/receipt.ts";
 import { expectArray, expectBytes, expectMap, expectUint } from "../../codec/shape.ts";
 import type { Steps } from "../../bytes/steps.ts";
@@ -8,7 +9,13 @@ import type { KeyAgreement } from "../../identity/agreement.ts";
 import { decodeMapProof, encodeMapProof } from "../../merkle/map-proof.ts";
 import type { AskAddress } from "./ask-format.ts";
 import type { ReleasedItem } from "./disclose.ts";
-import { expectItem, ITEM_FIELDS, itemFields, MAX_BLOB_BYTES } from "./encoded-answer.ts";
+import {
+  expectItem,
+  expectTransaction,
+  ITEM_FIELDS,
+  itemFields,
+  MAX_BLOB_BYTES,
+} from "./encoded-answer.ts";
 import {
   openPageFields,
   pageShape,
@@ -26,8 +33,10 @@ export interface AnswerHead {
   readonly decision: Decision;
   /** Number of items on all pages. */
   readonly count: number;
-  /** Receipt of the access entry, with its key's value in a later state. */
+  /** Receipt of the access entry, or with `pending` of any entry, with its key's value in a later state. */
   readonly receipt: Uint8Array;
+  /** If no receipt of the access entry can be had yet: the transaction whose first entry it is. */
+  readonly pending?: TransactionWithEntries;
   /** The value, in that state, of the key that signs the pages, unless it signed the access entry too. */
   readonly key?: KeyProof;
   /** Consistency proof from the asker's checkpoint to the receipt's, if the asker's is smaller. */
@@ -124,14 +133,16 @@ function* headSteps(value: unknown): Steps<AnswerHead> {
     value,
     "head",
     ["access", "decision", "count", "receipt"],
-    ["key", "consistency"],
+    ["key", "consistency", "pending"],
   );
+  const pending = map["pending"];
   return {
     access: expectBytes(map["access"], "head.access", 32),
     decision: yield* expectDecision(map["decision"]),
     count: expectUint(map["count"], "head.count"),
     receipt: expectBytes(map["receipt"], "head.receipt"),
     ...expectKey(map["key"]),
+    ...(pending === undefined ? {} : { pending: expectTransaction(pending, "head.pending") }),
     ...expectConsistency(map, "head"),
   };
 }

@@ -1,5 +1,7 @@
 import { decodeAccess, decisionOf, unknownSubjectId, type AccessContent } from "./access.ts";
+import { equalBytes } from "../../bytes/compare.ts";
 import type { Decision } from "../../consent/model/decision.ts";
+import type { KeptAccess, KeptEntries } from "../elsewhere/kept-entries.ts";
 import { type Catalogue, isErasedNow } from "../entries/catalogue.ts";
 import { comparePlaces, type CatalogueItem } from "../entries/catalogue-item.ts";
 import { placeInList } from "../entries/list-place.ts";
@@ -33,6 +35,9 @@ export interface UnreadableAccess {
   readonly recordedAt: number;
   /** Why it cannot be read. */
   readonly unreadable: string;
+  /** As in {@link Access}. */
+  readonly pending?: true;
+  readonly refused?: string;
 }
 
 /** One access to a person's data: who asked, why, and what was answered. */
@@ -58,6 +63,13 @@ export interface Access {
   readonly records: readonly AccessedRecord[];
   /** Why the glass was broken; absent if it was not. */
   readonly declaration?: { readonly reason: string; readonly until: number };
+  /**
+   * Set if it is not on the ledger yet: an emergency while this member was cut off. `recordedAt` says then when it
+   * became durable in the outbox, by this member's clock.
+   */
+  readonly pending?: true;
+  /** Why the ledger will never have it, in a word of its rules; `outbox` lists it too. */
+  readonly refused?: string;
 }
 
 /** Options of `audit`: which accesses to a person's data to list. */
@@ -69,15 +81,18 @@ export interface AuditOptions {
 /**
  * Yields the accesses to a person's data, oldest first; without a subject, the requests about persons who
  * were unknown here. An unreadable access is yielded as such, and the others follow. Each access is opened
- * when the iterator reaches it.
+ * when the iterator reaches it. Emergencies that only the outbox has come last.
  */
 export async function* auditOf(
   context: LedgerContext,
   catalogue: Catalogue,
   subject: Subject | null,
   { after }: AuditOptions = {},
+  kept?: KeptEntries,
 ): AsyncIterable<Access | UnreadableAccess> {
   const first = after === undefined ? undefined : entryIdBytes(after);
+  // The outbox first: what leaves it is on the ledger by then.
+  const waiting = subject === null ? [] : ((await kept?.accesses()) ?? []);
   await catalogue.catchUp();
   const local = subject?.local ?? unknownSubjectId(context);
   const behind = first && (await placeInList(catalogue, first, { local, ...ACCESSES }));
@@ -87,7 +102,26 @@ export async function* auditOf(
       kind === "access" && (behind === undefined || comparePlaces(place, behind) > 0),
   );
   yield* openAccesses(context, catalogue, items);
+  if (subject === null || waiting.length === 0) return;
+  const persons = (await catalogue.joinedWith(subject.local)).personsWith(subject.local);
+  const isListed = new Set(about.map(({ id }) => toEntryId(id)));
+  for (const one of waiting) {
+    const { id, manifest } = one.item;
+    const isTheirs = persons.some((local) => equalBytes(local, manifest.local));
+    if (!isTheirs || manifest.review !== true || isListed.has(toEntryId(id))) continue;
+    const beside = waiting.map(({ item }) => item);
+    const only = openAccesses(context, catalogue, beside, (item) => item === one.item);
+    for await (const access of only) yield { ...access, ...pendingFields(one) };
+  }
 }
+
+/** What an access says of itself that is kept in the outbox. */
+export const pendingFields = ({
+  refused,
+}: KeptAccess): { readonly pending: true; readonly refused?: string } => ({
+  pending: true,
+  ...(refused === undefined ? {} : { refused }),
+});
 
 /**
  * Opens accesses one after another, each when the iterator reaches it.

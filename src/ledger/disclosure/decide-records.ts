@@ -72,6 +72,8 @@ export interface Judgement {
   readonly roles: readonly string[];
   /** The signed attestations that the decision relied on. */
   readonly attestations: readonly Uint8Array[];
+  /** Whether a privileged requester declares that the glass is broken, whatever that opens. */
+  readonly opensGlass: boolean;
 }
 
 export const isPermitted = ({ decision }: Decided): boolean => decision.outcome === "permit";
@@ -145,6 +147,7 @@ export async function decideRecords(
   const prepared = compiled.prepare(consentRequest, asOf, {
     supportedObligations: context.supportedObligations,
   });
+  const glass = glassOf(context, request, sealed, believed, asOf);
   const isWithin = withinBounds(asker.bounds, request, asOf, context.terminology);
   const decided = decideWithCompanions(records, request.query, {
     form: (record, parts) => judgedForm(record, { ...context, parts, controller: signer.actor }),
@@ -152,7 +155,7 @@ export async function decideRecords(
       const resource = inParts(given, partsOf(request.query));
       const decision = decisionForAll([prepared.decide(resource), ...inside]);
       if (!isWithin(resource)) return { record, decision: denied(decision), brokenGlass: false };
-      return { record, ...breakGlass(context, request, sealed, believed, decision, asOf) };
+      return { record, ...breakGlass(request, glass, decision) };
     },
   });
   const type = request.query.types?.[0] ?? "Basic";
@@ -172,6 +175,7 @@ export async function decideRecords(
     asOf,
     roles: believed,
     attestations: attested.signed,
+    opensGlass: glass.until !== undefined && glass.isPrivileged,
   };
 }
 
@@ -226,37 +230,53 @@ const BREAK_GLASS_DUTIES: readonly string[] = ["notify-patient", "review"];
 export const breaksGlass = ({ purposes }: DisclosureRequest): boolean =>
   purposes.some((purpose) => canonicalPurpose(purpose) === BTG);
 
-/**
- * A privileged requester's declaration opens withheld records, unless a rule says never. It does so for
- * treatment only: a request that also has other purposes gets only what the rules permit.
- */
-function breakGlass(
+/** What a request may open by breaking the glass. */
+interface Glass {
+  /** When the declared emergency ends; absent if none is declared as it must be. */
+  readonly until?: number;
+  /** Whether who declares it may open what no rule permits. */
+  readonly isPrivileged: boolean;
+}
+
+/** A declaration opens records for treatment only: not for a request that also has other purposes. */
+function glassOf(
   context: JudgeContext,
   request: DisclosureRequest,
   { declaration }: SealedRequest,
   roles: readonly string[],
-  decision: Decision,
   asOf: number,
-): Pick<Decided, "decision" | "brokenGlass"> {
-  if (!breaksGlass(request)) return { decision, brokenGlass: false };
-  const declared =
+): Glass {
+  const isDeclared =
+    breaksGlass(request) &&
     declaration !== undefined &&
     declaration.reason.trim() !== "" &&
     declaration.until > asOf &&
     declaration.until - asOf <= context.maxBreakGlass;
-  const privileged = roles.some((code) => context.privilegedRoles.includes(code));
   const { terminology } = context;
-  const treating = request.purposes.every(
+  const isTreating = request.purposes.every(
     (purpose) => terminology.purposesBelow(canonicalPurpose(purpose))?.has(BTG) === true,
   );
+  return {
+    ...(isDeclared ? { until: declaration.until } : {}),
+    isPrivileged: isTreating && roles.some((code) => context.privilegedRoles.includes(code)),
+  };
+}
+
+/** A privileged requester's declaration opens withheld records, unless a rule says never. */
+function breakGlass(
+  request: DisclosureRequest,
+  { until, isPrivileged }: Glass,
+  decision: Decision,
+): Pick<Decided, "decision" | "brokenGlass"> {
+  if (!breaksGlass(request)) return { decision, brokenGlass: false };
   const permitted = decision.outcome === "permit";
-  const opens = privileged && treating && decision.breakGlass !== "never";
-  if (declared && (permitted || opens)) {
+  const opens = isPrivileged && decision.breakGlass !== "never";
+  if (until !== undefined && (permitted || opens)) {
     const opened: Decision = {
       ...decision,
       outcome: "permit",
       obligations: [...new Set([...decision.obligations, ...BREAK_GLASS_DUTIES])],
-      expiresAt: Math.min(decision.expiresAt ?? Infinity, declaration.until),
+      expiresAt: Math.min(decision.expiresAt ?? Infinity, until),
     };
     return { decision: opened, brokenGlass: true };
   }

@@ -1,17 +1,20 @@
 import { toHex } from "../../bytes/hex.ts";
+import type { TransactionWithEntries } from "../../block/transaction.ts";
 import type { EntryPlace } from "../../chain/make-receipt.ts";
 import { toEntryId, type EntryId } from "../../codec/ids.ts";
 import type { Decision } from "../../consent/model/decision.ts";
 import { ChainError } from "../../errors.ts";
 import { afterWriting } from "../../storage/settle.ts";
+import { findAsked } from "./asked-person.ts";
 import {
-  checkRequest,
   recheckRequester,
   type CheckContext,
   type RequestRefusal,
   type RequestToJudge,
 } from "./check-request.ts";
 import type { LedgerContext } from "../context.ts";
+import type { KeptAccess, KeptEntries } from "../elsewhere/kept-entries.ts";
+import type { CatalogueItem } from "../entries/catalogue-item.ts";
 import type { Filing } from "../entries/filing.ts";
 import {
   isPermitted,
@@ -24,14 +27,14 @@ import {
 } from "./decide-records.ts";
 import { currentRecords, type FoldedRecord } from "../records/current-record.ts";
 import { askedAmong } from "./asked-for.ts";
+import { admitEmergency, keptError, type Emergency } from "./emergency.ts";
 import { fileAccesses, fileDifferences, type FiledAccess } from "./file-access.ts";
-import { recordedRelease } from "./recorded-release.ts";
+import { accessesAbout, recordedRelease } from "./recorded-release.ts";
 import { releaseAdmitted, type Released, type ReleasedItem } from "./release.ts";
 import type { AnsweringEntry, Replays } from "./replays.ts";
 import type { DisclosureRequest } from "./request.ts";
 import { lostEntry } from "../entries/own-envelope.ts";
 import type { Subject, Subjects } from "../entries/subjects.ts";
-import { findByAlias, isAlias } from "../persons/aliases.ts";
 import { personName, type Turns } from "../turns.ts";
 import { laterDecision, uniteDecisions, denialWithoutReasons } from "./released-decision.ts";
 
@@ -51,6 +54,11 @@ export interface DisclosureAnswer {
    */
   readonly decision: Decision;
   readonly items: readonly ReleasedItem[];
+  /**
+   * Set if the access entry is not on the ledger yet: the transaction that holds it, signed by the custodian, whose
+   * outbox keeps it until it is recorded. See `whileCutOff` of {@link BreakGlassOptions}.
+   */
+  readonly pending?: TransactionWithEntries;
 }
 
 export type DisclosureResult =
@@ -63,35 +71,38 @@ export interface DiscloseContext extends JudgeContext, CheckContext {
   readonly subjects: Subjects;
   readonly turns: Turns;
   readonly replays: Replays;
+  /** What is kept in the outbox, if there is one. */
+  readonly kept?: KeptEntries | undefined;
   /** Files the newest versions of what records refer to that name nobody. */
   readonly freshen: (records: readonly FoldedRecord[]) => Promise<readonly unknown[]>;
 }
 
+/** How a checked request is answered. */
+export interface Answering {
+  /** Whether the same request gets the same answer again. */
+  readonly often: "once" | "again";
+  /** Set if it declares an emergency, and such are decided while this member is cut off. */
+  readonly emergency?: Emergency;
+}
+
 /**
- * Answers a signed request: verifies it, finds the person, decides, records the access, decides again with
- * the entries that landed in between, and only then releases keys for exactly what both decisions permit.
+ * Answers a checked request: finds the person, decides, records the access, decides again with the entries that
+ * landed in between, and only then releases keys for exactly what both decisions permit.
  *
  * A failure before the access entry is durable releases nothing; a later failure never loses the entry. A
  * request about an unknown person is answered and recorded like one about a person without records.
  *
  * @throws {StorageError} `ERR_STORAGE_MISSING` when a consent on the ledger does not open here
+ * @throws {ChainError} `ERR_CHAIN_PENDING` when the request's access entry is kept in the outbox
  */
-export async function disclose(
-  context: DiscloseContext,
-  bytes: Uint8Array,
-): Promise<DisclosureResult> {
-  const checked = await checkRequest(context, bytes);
-  return checked.ok ? discloseChecked(context, checked, "once") : checked;
-}
-
-/** Discloses as {@link disclose} does, for a request that is checked already. */
 export async function discloseChecked(
   context: DiscloseContext,
   checked: RequestToJudge,
-  often: "once" | "again",
+  how: Answering,
 ): Promise<DisclosureResult> {
-  const { subjects, replays, turns } = context;
-  const { sealed, replayName, request } = checked;
+  const { replays, turns } = context;
+  const { replayName, request } = checked;
+  const { often, emergency } = how;
   // From here until the access entry is durable, the request's id counts as used.
   const id = toHex(replayName);
   const inFlight = inFlightOf(context);
@@ -102,18 +113,22 @@ export async function discloseChecked(
   inFlight.add(id);
   try {
     await requireReadableConsents(context);
-    const earlier = await replays.answered(replayName, request.time);
+    // The outbox first: what leaves it is on the ledger by then.
+    const earlier =
+      (await context.kept?.answering(replayName)) ??
+      (await replays.answered(replayName, request.time));
     if (earlier !== undefined && (often === "once" || earlier === "unknown")) {
       return { ok: false, reason: "replayed" };
     }
-    const subject = isAlias(sealed.patient)
-      ? await findByAlias(context, sealed.patient, request.requester)
-      : await subjects.find(sealed.patient);
-    if (earlier === undefined) await freshenAsked(context, request, subject);
+    const subject = await findAsked(context, checked);
+    // What it would file must not hold an emergency up.
+    if (earlier === undefined && emergency === undefined) {
+      await freshenAsked(context, request, subject);
+    }
     const work = (): Promise<DisclosureResult> =>
       earlier === undefined
-        ? answerRequest(context, checked, subject, often)
-        : repeatAnswer(context, checked, subject, earlier);
+        ? answerRequest(context, checked, subject, how)
+        : repeatAnswer(context, checked, subject, earlier, emergency);
     return subject === undefined ? await work() : await turns.shared(personName(subject), work);
   } finally {
     inFlight.delete(id);
@@ -136,13 +151,15 @@ async function answerRequest(
   context: DiscloseContext,
   checked: RequestToJudge,
   subject: Subject | undefined,
-  often: "once" | "again",
+  how: Answering,
 ): Promise<DisclosureResult> {
   const { request, asked, sealed, replayName } = checked;
   const first = await decideRecords(context, checked, subject, context.now());
+  const patience = await admitEmergency(context, how.emergency, first, subject);
   const what = { request, asked, sealed, subject, judgement: first };
-  const accesses = await fileAccesses(context, { ...what, answers: replayName });
-  return afterWriting(() => answerAgain(context, checked, subject, { first, accesses, often }));
+  const accesses = await fileAccesses(context, { ...what, answers: replayName }, patience);
+  const begun = { ...how, first, accesses, patience };
+  return afterWriting(() => answerAgain(context, checked, subject, begun));
 }
 
 /** Decides again after the access entry, and releases what both decisions permit. */
@@ -154,19 +171,23 @@ async function answerAgain(
     first,
     accesses,
     often,
-  }: {
+    emergency,
+    patience,
+  }: Answering & {
     readonly first: Judgement;
     readonly accesses: readonly FiledAccess[];
-    readonly often: "once" | "again";
+    readonly patience: number | undefined;
   },
 ): Promise<DisclosureResult> {
   const { request, asked: hash, sealed, replayName } = checked;
   const { now } = context;
   const { id: access, place } = accesses[0]!;
   await requireReadableConsents(context);
-  const earlier = await context.replays.answered(replayName, request.time);
   const asked = first.decided.filter(isPermitted);
-  if (earlier === undefined || earlier === "unknown" || !isSamePlace(earlier, place)) {
+  // Only one process of a member has the outbox, so nobody else answers what is kept in it.
+  const earlier = place && (await context.replays.answered(replayName, request.time));
+  const isFirst = typeof earlier === "object" && isSamePlace(earlier, place!);
+  if (place !== undefined && !isFirst) {
     // Another process of this member answered the same request first: nothing is released under this entry.
     if (asked.length > 0) {
       const decided = asked.map((one) => laterDecision(one, first, true));
@@ -174,10 +195,11 @@ async function answerAgain(
       await fileDifferences(context, what, accesses);
     }
     return often === "again" && typeof earlier === "object"
-      ? repeatAnswer(context, checked, subject, earlier)
+      ? repeatAnswer(context, checked, subject, earlier, emergency)
       : { ok: false, reason: "replayed" };
   }
   const second = await decideRecords(context, checked, subject, now());
+  if (place === undefined) await admitEmergency(context, emergency, second, subject);
   const recipient = await recheckRequester(context, checked);
   const still = new Map(
     second.decided.filter(isPermitted).map((one) => [versionName(one.record), one.decision]),
@@ -198,10 +220,12 @@ async function answerAgain(
       .filter(({ record }) => !released.has(record.record))
       .map((one) => laterDecision(one, second, recipient !== undefined));
     const judgement = { ...second, decided };
-    await fileDifferences(context, { request, asked: hash, sealed, subject, judgement }, accesses);
+    const what = { request, asked: hash, sealed, subject, judgement };
+    await fileDifferences(context, what, accesses, patience);
   }
   if (lost.length > 0) throw lostEntry("record", lost[0]!.head.id);
-  return answerWith(access, items, decisions, second.asOf);
+  const kept = place === undefined ? await context.kept?.answering(replayName) : undefined;
+  return answerWith(access, items, decisions, second.asOf, kept);
 }
 
 const NOTHING_RELEASED: Released = { items: [], decisions: [], lost: [] };
@@ -211,9 +235,11 @@ function answerWith(
   items: readonly ReleasedItem[],
   decisions: readonly Decision[],
   asOf: number,
+  kept: KeptAccess | undefined,
 ): DisclosureResult {
   const decision = uniteDecisions(decisions) ?? denialWithoutReasons(asOf);
-  return { ok: true, answer: { access: toEntryId(access), decision, items } };
+  const answer = { access: toEntryId(access), decision, items };
+  return { ok: true, answer: { ...answer, ...(kept && { pending: kept.signed }) } };
 }
 
 /**
@@ -225,25 +251,43 @@ async function repeatAnswer(
   context: DiscloseContext,
   checked: RequestToJudge,
   subject: Subject | undefined,
-  earlier: AnsweringEntry,
+  earlier: AnsweringEntry | KeptAccess,
+  emergency: Emergency | undefined,
 ): Promise<DisclosureResult> {
+  const { catalogue } = context;
   const { request, asked } = checked;
   const second = await decideRecords(context, checked, subject, context.now());
+  await admitEmergency(context, emergency, second, subject);
+  const kept = "signed" in earlier ? earlier : undefined;
+  if (kept !== undefined && (emergency === undefined || !second.opensGlass)) throw keptError();
+  const first = kept?.item ?? (await presentItem(context, (earlier as AnsweringEntry).id));
   const persons = second.decided.map(({ record }) => record.head.manifest.local);
-  const recorded = await recordedRelease(context, earlier.id, asked, persons);
+  const recorded = first && [
+    ...(await accessesAbout(catalogue, [first.manifest.local, ...persons])),
+    ...((await context.kept?.accesses()) ?? []).map(({ item }) => item),
+  ];
+  const released = recorded && (await recordedRelease(context, first, asked, recorded));
   // The id was used for another request, or nobody knows for which.
-  if (recorded === undefined) return { ok: false, reason: "replayed" };
+  if (first === undefined || released === undefined) return { ok: false, reason: "replayed" };
   const recipient = await recheckRequester(context, checked);
   const admitted = second.decided.filter(isPermitted).flatMap(({ record, decision }) => {
-    const before = recorded.get(versionName(record));
+    const before = released.get(versionName(record));
     return before === undefined ? [] : [{ record, decisions: [before, decision] }];
   });
   const { items, decisions, lost } =
     recipient === undefined
       ? NOTHING_RELEASED
-      : await releaseAdmitted(context, admitted, earlier.id, request, recipient);
+      : await releaseAdmitted(context, admitted, first.id, request, recipient);
   if (lost.length > 0) throw lostEntry("record", lost[0]!.head.id);
-  return answerWith(earlier.id, items, decisions, second.asOf);
+  return answerWith(first.id, items, decisions, second.asOf, kept);
+}
+
+async function presentItem(
+  { catalogue }: DiscloseContext,
+  id: Uint8Array,
+): Promise<CatalogueItem | undefined> {
+  const found = await catalogue.find(id);
+  return found.status === "present" ? found.item : undefined;
 }
 
 /** Names of the requests that are being answered. */

@@ -1,6 +1,7 @@
 import type { Checkpoints } from "../../chain/checkpoints.ts";
 import type { KnownForks } from "../../chain/known-forks.ts";
 import type { Trust } from "../../chain/trust.ts";
+import { ChainError } from "../../errors.ts";
 import type { CustodianPeer } from "../../transport/types.ts";
 import type { Consenting } from "../consents/file-consent.ts";
 import type { Elsewhere } from "../elsewhere/open-elsewhere.ts";
@@ -14,6 +15,7 @@ import { budgetNames } from "./budget-names.ts";
 import { discloseChecked, type DiscloseContext, type DisclosureResult } from "./disclose.ts";
 import { deliveryCalls } from "./delivery-calls.ts";
 import type { Delivering } from "./delivering.ts";
+import { isDeclared } from "./emergency.ts";
 import { exportRecords } from "./export-records.ts";
 import { freshness, MAX_AGE } from "./freshness.ts";
 import { ownRequests } from "./own-requests.ts";
@@ -36,6 +38,8 @@ interface Dependencies {
   /** Age in ms of what is known of the ledger, from which on nothing is disclosed. */
   readonly maxAge: number | undefined;
   readonly takeIn: Consenting["takeIn"];
+  /** Whether a declared emergency is decided while this member is cut off. */
+  readonly whileCutOff: boolean;
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
   readonly takeDelivery: Consenting["takeDelivery"];
 }
@@ -49,6 +53,7 @@ export function disclosureCalls(
     elsewhere,
     custodians,
     maxAge = MAX_AGE,
+    whileCutOff,
     sleep,
     takeIn,
     takeDelivery,
@@ -65,17 +70,36 @@ export function disclosureCalls(
     checked: RequestToJudge,
     often: "once" | "again",
   ): Promise<DisclosureResult> {
-    elsewhere?.outbox.assertNothingBinds();
-    await assertFresh();
-    if (often === "again") elsewhere?.outbox.assertNoAccessWaits();
-    const result = await discloseChecked(context, checked, often);
+    const outbox = elsewhere?.outbox;
+    const kept = whileCutOff && isDeclared(checked) ? context.kept : undefined;
+    let stale: ChainError | undefined;
+    function assertNothingElse(): void {
+      outbox?.assertNothingBinds();
+      if (stale !== undefined) throw stale;
+      if (often === "again") outbox?.assertNoAccessWaits();
+    }
+    if (kept === undefined) outbox?.assertNothingBinds();
+    try {
+      await assertFresh();
+    } catch (error) {
+      if (kept === undefined || !isStale(error)) throw error;
+      stale = error;
+    }
+    if (kept === undefined) assertNothingElse();
+    await forks.assertNone();
+    const emergency = kept && {
+      ...{ kept, assertNothingElse },
+      ...(stale === undefined ? {} : { stale }),
+    };
+    const how = { often, ...(emergency === undefined ? {} : { emergency }) };
+    const result = await discloseChecked(context, checked, how);
     // Nothing leaves if a fork was found meanwhile.
     await forks.assertNone();
     return result;
   }
 
   async function disclose(bytes: Uint8Array): Promise<DisclosureResult> {
-    elsewhere?.outbox.assertNothingBinds();
+    if (!whileCutOff) elsewhere?.outbox.assertNothingBinds();
     const checked = await checkRequest(context, bytes);
     return checked.ok ? decide(checked, "once") : checked;
   }
@@ -126,3 +150,6 @@ export function disclosureCalls(
     },
   };
 }
+
+const isStale = (error: unknown): error is ChainError =>
+  error instanceof ChainError && error.code === "ERR_CHAIN_STALE";

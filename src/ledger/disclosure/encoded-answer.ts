@@ -1,4 +1,6 @@
 import { assertOptions, type OptionsOf } from "../../bytes/options.ts";
+import { MAX_TRANSACTION_ENTRIES } from "../../block/limits.ts";
+import type { TransactionWithEntries } from "../../block/transaction.ts";
 import type { EntryPlace } from "../../chain/make-receipt.ts";
 import { sha256 } from "#crypto";
 import { assertBytes } from "../../bytes/guards.ts";
@@ -18,6 +20,7 @@ import {
   expectVersion,
   type Fields,
 } from "../../codec/shape.ts";
+import { SIGNATURE_ALGS } from "../../crypto/signing-input.ts";
 import { expectDecision } from "../../consent/model/expect-decision.ts";
 import { MAX_GRANT_BYTES } from "../../envelope/grant-record.ts";
 import { decodeSignedHeader, MAX_HEADER_BYTES, MAX_PARTS } from "../../envelope/header.ts";
@@ -83,7 +86,7 @@ export async function encodeAnswer(
   assertOptions(options, ENCODE_ANSWER_OPTIONS, "encodeAnswer");
   const { read } = options;
   if (!result.ok) return encode({ v: 1, ok: false, reason: result.reason });
-  const { access, decision, items } = result.answer;
+  const { access, decision, items, pending } = result.answer;
   let budget = MAX_ANSWER_BYTES - FRAME_BYTES;
   const spend = (bytes: number): void => {
     budget -= bytes + FRAME_BYTES;
@@ -119,7 +122,25 @@ export async function encodeAnswer(
     decision,
     items: items.map(itemFields),
     blobs: [...blobs.values()],
+    ...(pending === undefined ? {} : { pending: transactionFields(pending) }),
   });
+}
+
+const transactionFields = ({ tx, alg, sig, entries }: TransactionWithEntries): unknown => ({
+  ...{ tx, alg, sig, entries },
+});
+
+/** Reads a signed transaction with its entries; nothing of it is verified. */
+export function expectTransaction(value: unknown, what: string): TransactionWithEntries {
+  const map = expectMap(value, what, ["tx", "alg", "sig", "entries"]);
+  return {
+    tx: expectBytes(map["tx"], what),
+    alg: expectOneOf(map["alg"], what, SIGNATURE_ALGS),
+    sig: expectBytes(map["sig"], what, 64),
+    entries: expectArray(map["entries"], what, MAX_TRANSACTION_ENTRIES).map((entry) =>
+      expectBytes(entry, what),
+    ),
+  };
 }
 
 /** The encoded fields of an item. */
@@ -186,7 +207,8 @@ function* answerSteps(bytes: Uint8Array): Steps<DecodedAnswer> {
     expectVersion(map["v"], "answer");
     return { ok: false, reason: expectOneOf(map["reason"], "answer.reason", REQUEST_REFUSALS) };
   }
-  const map = expectMap(value, "answer", ["v", "ok", "access", "decision", "items", "blobs"]);
+  const fields = ["v", "ok", "access", "decision", "items", "blobs"];
+  const map = expectMap(value, "answer", fields, ["pending"]);
   expectVersion(map["v"], "answer");
   if (map["ok"] !== true) throw shape("answer.ok must be true or false");
   const decision = yield* expectDecision(map["decision"]);
@@ -225,6 +247,9 @@ function* answerSteps(bytes: Uint8Array): Steps<DecodedAnswer> {
       access: toEntryId(expectBytes(map["access"], "answer.access", 32)),
       decision,
       items,
+      ...(map["pending"] === undefined
+        ? {}
+        : { pending: expectTransaction(map["pending"], "answer.pending") }),
     },
     read: async (cid) => blobs.get(nameOf(cid))?.slice(),
   };

@@ -1,6 +1,8 @@
 import { equalBytes } from "../../bytes/compare.ts";
 import { toHex } from "../../bytes/hex.ts";
+import type { EntryPlace } from "../../chain/make-receipt.ts";
 import { toEntryId, type EntryId } from "../../codec/ids.ts";
+import { ChainError } from "../../errors.ts";
 import { sealEntry, type Filed, type Filing, type SealedEntry } from "../entries/filing.ts";
 import { entitledField } from "../entries/entitlements.ts";
 import type { Manifest } from "../entries/manifest.ts";
@@ -28,8 +30,10 @@ export interface AccessToFile {
 }
 
 /** An access entry, and the person in whose audit it is. */
-export interface FiledAccess extends Filed {
+export interface FiledAccess extends Pick<Filed, "id"> {
   readonly local: Uint8Array;
+  /** Absent if it is kept in the outbox, and not on the ledger yet. */
+  readonly place?: EntryPlace;
 }
 
 /** Dependencies of filing accesses. */
@@ -45,11 +49,13 @@ interface AccessContext extends JudgeContext {
  * the first.
  *
  * @param access - `answers`: name of the request that is answered for the first time
+ * @param patience - ms after which entries that are durable in the outbox will do; default: they will not
  * @returns the entries; the first is about the person asked about
  */
 export async function fileAccesses(
   context: AccessContext,
   access: AccessToFile & { readonly answers: Uint8Array },
+  patience?: number,
 ): Promise<readonly FiledAccess[]> {
   const { subject, judgement, answers } = access;
   const local = subject?.local ?? unknownSubjectId(context);
@@ -63,8 +69,26 @@ export async function fileAccesses(
     const manifest = { op: "access", local: whose, replaces: toEntryId(first.id) } as const;
     sealed.push(await sealAccess(context, access, decided, manifest));
   }
-  const filed = await context.filing.fileAlone(sealed);
-  return filed.map((one, at) => ({ ...one, local: sealed[at]!.manifest.local }));
+  const places = await fileOrKeep(context, sealed, patience);
+  return sealed.map(({ id, manifest }, at) => {
+    const place = places?.[at];
+    return { id, local: manifest.local, ...(place === undefined ? {} : { place }) };
+  });
+}
+
+/** @returns the entries' places; `undefined` if they are kept in the outbox */
+async function fileOrKeep(
+  { filing }: AccessContext,
+  sealed: readonly SealedEntry[],
+  patience: number | undefined,
+): Promise<readonly EntryPlace[] | undefined> {
+  try {
+    return (await filing.fileAlone(sealed, [], patience)).map(({ place }) => place);
+  } catch (error) {
+    const isKept = error instanceof ChainError && error.code === "ERR_CHAIN_PENDING";
+    if (patience === undefined || !isKept) throw error;
+    return undefined;
+  }
 }
 
 /** Files what was not released although access entries said so, for each entry that said so. */
@@ -72,6 +96,7 @@ export async function fileDifferences(
   context: AccessContext,
   access: AccessToFile,
   accesses: readonly FiledAccess[],
+  patience?: number,
 ): Promise<void> {
   const sealed: SealedEntry[] = [];
   for (const { id, local } of accesses) {
@@ -80,7 +105,7 @@ export async function fileDifferences(
     const manifest = { op: "difference", local, replaces: toEntryId(id) } as const;
     sealed.push(await sealAccess(context, access, own, manifest));
   }
-  await context.filing.fileAlone(sealed);
+  await fileOrKeep(context, sealed, patience);
 }
 
 /** Separates decisions about a person's own records from those about others', by person. */

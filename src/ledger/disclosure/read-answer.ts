@@ -1,6 +1,7 @@
 import type { CID } from "multiformats/cid";
 import { equalBytes } from "../../bytes/compare.ts";
 import { decodeEntry, entryId, isCustom } from "../../block/entry.ts";
+import type { TransactionWithEntries } from "../../block/transaction.ts";
 import {
   entryIdBytes,
   recordIdBytes,
@@ -49,6 +50,11 @@ export interface Answer {
   readonly access: EntryId;
   /** Number of released records. */
   readonly count: number;
+  /**
+   * Set if the access entry is not on the ledger yet: an emergency while the custodian was cut off. The transaction
+   * that holds it, signed by the custodian, is what it can be held to.
+   */
+  readonly pending?: TransactionWithEntries;
   /** Opens the released records one after another, and verifies each envelope's author. */
   items(): AsyncIterable<OpenedItem>;
 }
@@ -90,9 +96,10 @@ export interface AnswerReading {
 
 /** Makes an answer whose items are opened and verified as they are read. */
 export function readAnswer(answer: DisclosureAnswer, reading: AnswerReading): Answer {
-  const { access, decision, items } = answer;
+  const { access, decision, items, pending } = answer;
   return {
     ...{ decision, access, count: items.length },
+    ...(pending === undefined ? {} : { pending }),
     async *items() {
       if (items.length === 0) return;
       const proofs = await reading.proofs();

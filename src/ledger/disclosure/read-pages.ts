@@ -1,11 +1,19 @@
 import { decodeReceipt } from "../../chain/receipt.ts";
+import { decodeEntry, entryId } from "../../block/entry.ts";
+import {
+  decodeTransaction,
+  entriesRoot,
+  type TransactionWithEntries,
+} from "../../block/transaction.ts";
 import { equalBytes } from "../../bytes/compare.ts";
 import { toHex } from "../../bytes/hex.ts";
 import type { CID } from "../../codec/cid.ts";
 import { toEntryId } from "../../codec/ids.ts";
+import { verifySignature } from "../../crypto/sign.ts";
 import type { SigningKey } from "../../envelope/header.ts";
 import { EncodingError, EnvelopeError } from "../../errors.ts";
 import type { Answer } from "./answer.ts";
+import type { AskAddress } from "./ask-format.ts";
 import { openPage, type AnswerFields, type AnswerHead, type PagedItem } from "./answer-pages.ts";
 import { proveEntry, type Proved } from "./prove-entry.ts";
 import { readAnswer, type ItemProofs } from "./read-answer.ts";
@@ -50,6 +58,7 @@ export async function readPages(
     access: toEntryId(head.access),
     decision: head.decision,
     items: items.map(({ item }) => item),
+    ...(head.pending === undefined ? {} : { pending: head.pending }),
   };
   return readAnswer(answer, {
     ...{ ledger: reading.ledger, custodian: reading.custodian, agreement: reading.agreement },
@@ -72,18 +81,53 @@ async function signerOf(
   await reading.onCheckpoint?.(checkpoint, head.consistency);
   const { proved, stateOf } = proveEntry(head.receipt, reading);
   const { decoded, author, id } = proved;
-  if (author !== reading.custodian || id !== toEntryId(head.access) || decoded.kind !== "access") {
-    throw wrong("its access entry is not proved");
+  if (head.pending === undefined) {
+    const isNamed = author === reading.custodian && id === toEntryId(head.access);
+    if (!isNamed || decoded.kind !== "access") throw wrong("its access entry is not proved");
+    if (proved.height < (reading.seen ?? 0)) throw wrong("its access entry is older than the ask");
   }
-  if (proved.height < (reading.seen ?? 0)) throw wrong("its access entry is older than the ask");
   const state = stateOf(key, head.key);
   const signer = signingKeyOf(state.value, reading.custodian, state.asOf);
   if (signer === undefined) throw wrong("its key is not in force");
+  if (head.pending !== undefined && !isKept(head.pending, head.access, key, signer, reading)) {
+    throw wrong("its access entry is not signed by the custodian");
+  }
   await reading.onKey?.(key);
   return signer;
 }
 
 const READER: ReplyReader<AnswerHead, AnswerFields> = { open: openPage, signerOf };
+
+/** Whether the key that signs the pages signed a transaction of the custodian whose first entry is this access. */
+function isKept(
+  signed: TransactionWithEntries,
+  access: Uint8Array,
+  key: Uint8Array,
+  { alg, publicKey }: SigningKey,
+  { ledger, custodian }: AskAddress,
+): boolean {
+  const [first] = signed.entries;
+  if (first === undefined) return false;
+  try {
+    const transaction = decodeTransaction(signed.tx);
+    return (
+      transaction.ledger.equals(ledger) &&
+      transaction.author === custodian &&
+      equalBytes(transaction.key, key) &&
+      transaction.count === signed.entries.length &&
+      equalBytes(transaction.entries, entriesRoot(signed.entries)) &&
+      decodeEntry(first).kind === "access" &&
+      equalBytes(entryId(ledger, custodian, first), access) &&
+      signed.alg === alg &&
+      verifySignature({
+        ...{ alg, publicKey, signature: signed.sig, what: "transaction", bytes: signed.tx },
+      })
+    );
+  } catch (error) {
+    if (error instanceof EncodingError) return false;
+    throw error;
+  }
+}
 
 /** Proves items by the receipts that came with them. */
 function proofsOfReceipts(items: readonly PagedItem[], reading: PageReading): ItemProofs {

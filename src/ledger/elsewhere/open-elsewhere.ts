@@ -2,8 +2,7 @@ import type { AppendableChain } from "../../chain/chain.ts";
 import { isOwnStore } from "../../chain/stored-block.ts";
 import { trustFromGenesis, type Trust } from "../../chain/trust.ts";
 import { appendTo } from "../../bytes/lists.ts";
-import { decodeEntry, entryId, isCustom } from "../../block/entry.ts";
-import { decodeSubjectEntry, subjectEntryKind } from "../../block/subject-entry.ts";
+import { entryId } from "../../block/entry.ts";
 import type { CID } from "../../codec/cid.ts";
 import { InputError, LedgerError } from "../../errors.ts";
 import { catchUpWithPeers } from "../../network/catch-up.ts";
@@ -18,6 +17,7 @@ import { contentKeyName } from "../entries/filing.ts";
 import { ciphertextOf } from "../erasure/ciphertext.ts";
 import type { OpenLedgerOptions } from "../options.ts";
 import type { LedgerStorage } from "../storage.ts";
+import { bodyOf } from "./kept-entries.ts";
 import { openOutbox, type Outbox } from "./outbox.ts";
 import { createRemoteSequencer, type RemoteSequencer } from "./remote-sequencer.ts";
 
@@ -50,7 +50,8 @@ export function assertPlace(options: OpenLedgerOptions): void {
 }
 
 function wrongAtHome(options: OpenLedgerOptions): string | undefined {
-  const { peers, onFault, onFork, readOnly } = options;
+  const { peers, onFault, onFork, readOnly, breakGlass } = options;
+  if (breakGlass?.whileCutOff === true) return "`breakGlass.whileCutOff` needs a `home`";
   if (peers === undefined) {
     return onFault === undefined && onFork === undefined
       ? undefined
@@ -182,10 +183,4 @@ async function discardEntries(
     await storage.blobs.delete([body]);
     await storage.state.batch([vault.remove(contentKeyName(context, body))]);
   }
-}
-
-function bodyOf(bytes: Uint8Array): CID | undefined {
-  if (subjectEntryKind(bytes) !== undefined) return decodeSubjectEntry(bytes)?.body;
-  const entry = decodeEntry(bytes);
-  return !isCustom(entry) && "body" in entry ? entry.body : undefined;
 }

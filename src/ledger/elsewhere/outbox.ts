@@ -79,6 +79,8 @@ export interface Outbox {
   list(): readonly OutboxItem[];
   /** Says that a refusal was seen; resolves to its item if it is not damaged. */
   dismiss(id: string): Promise<Waiting | undefined>;
+  /** Whether every row of it can be read. */
+  isWhole(): boolean;
   /**
    * @throws {ChainError} `ERR_CHAIN_PENDING` while a consent, a link or an erasure waits that nobody waits for
    */
@@ -91,7 +93,7 @@ export interface Outbox {
 }
 
 /** Kinds of entries that may change who may see what. */
-const BINDING: readonly string[] = ["consent", "link", "erase"];
+export const BINDING: readonly string[] = ["consent", "link", "erase"];
 
 /** Opens the outbox of a ledger with what an earlier process left in it. */
 export async function openOutbox(chain: AppendableChain, storage: LedgerStorage): Promise<Outbox> {
@@ -191,6 +193,7 @@ export async function openOutbox(chain: AppendableChain, storage: LedgerStorage)
       await outbox.replace(item, { told: true });
       return item;
     },
+    isWhole: () => damaged.size === 0,
     assertNothingBinds() {
       const binds = ({ row, isTold, callers, place, prepared: { kinds } }: Waiting): boolean =>
         !row.told && !isTold && !callers && !place && kinds.some((kind) => BINDING.includes(kind));

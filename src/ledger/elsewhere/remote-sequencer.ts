@@ -153,7 +153,10 @@ export function createRemoteSequencer(options: RemoteOptions): RemoteSequencer {
       incoming = incoming.slice(taken.length);
       try {
         const added = await outbox.add(taken, now());
-        for (const [i, item] of added.entries()) awaitBlock(item, taken[i]!.caller);
+        for (const [i, item] of added.entries()) {
+          const { caller, writes } = taken[i]!;
+          awaitBlock(item, caller, writes.patience);
+        }
         wake();
       } catch (error) {
         for (const { caller } of taken) caller.reject(error);
@@ -164,7 +167,7 @@ export function createRemoteSequencer(options: RemoteOptions): RemoteSequencer {
   }
 
   /** Lets a caller wait for the block, and then know that the transaction is kept. */
-  function awaitBlock(item: Waiting, caller: Caller): void {
+  function awaitBlock(item: Waiting, caller: Caller, within = patience): void {
     const settled = new AbortController();
     const own: Caller = {
       resolve(place) {
@@ -178,7 +181,7 @@ export function createRemoteSequencer(options: RemoteOptions): RemoteSequencer {
     };
     const callers = (item.callers ??= new Set());
     callers.add(own);
-    void sleep(patience, AbortSignal.any([settled.signal, signal])).then(() => {
+    void sleep(within, AbortSignal.any([settled.signal, signal])).then(() => {
       // Whoever took it from the item answers.
       if (settled.signal.aborted || item.callers !== callers) return;
       callers.delete(own);

@@ -154,8 +154,13 @@ export interface Filing {
    * Files entries in a transaction of their own.
    *
    * @param withBlock - becomes durable with the block, never before it
+   * @param patience - ms to wait for the block where the entries are kept in an outbox meanwhile
    */
-  fileAlone(entries: readonly SealedEntry[], withBlock?: readonly StateChange[]): Promise<Filed[]>;
+  fileAlone(
+    entries: readonly SealedEntry[],
+    withBlock?: readonly StateChange[],
+    patience?: number,
+  ): Promise<Filed[]>;
   /** What was filed, also before this process began, and is neither on the ledger nor refused. */
   waiting(): readonly WaitingEntries[];
   /** Resolves once no filing is in progress. */
@@ -247,11 +252,13 @@ export async function createFiling(
     entries: readonly SealedEntry[],
     { all, places }: Arranged,
     withBlock: readonly StateChange[] = [],
+    patience?: number,
   ): Promise<Filed[]> {
     const placed = await place(all, {
       blobs: entries.flatMap(({ blobs }) => blobs),
       state: entries.flatMap((one) => one.state),
       withBlock,
+      ...(patience === undefined ? {} : { patience }),
     });
     return entries.map(({ id, envelope }, i) => ({
       id,
@@ -316,8 +323,7 @@ export async function createFiling(
         }),
       );
     },
-    fileAlone: (entries, withBlock) =>
-      track(write(entries, withDecoys(context, entries), withBlock)),
+    fileAlone: (entries, ...how) => track(write(entries, withDecoys(context, entries), ...how)),
     waiting: () => sequencer.waiting?.() ?? [],
     async idle() {
       while (underway.size > 0) await Promise.allSettled(underway);

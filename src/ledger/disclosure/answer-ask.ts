@@ -33,6 +33,7 @@ import { compareCheckpoint } from "./compare-checkpoint.ts";
 import type { DiscloseContext, DisclosureAnswer, DisclosureResult } from "./disclose.ts";
 import { blocksOf } from "./encoded-answer.ts";
 import { ownBlock } from "./own-blocks.ts";
+import { watchDecision, type StillStands } from "./still-stands.ts";
 
 /** Options of `answerAsk`. */
 export interface AnswerAskOptions {
@@ -103,6 +104,7 @@ async function answerRequest(
   { address, trust, checkpoint }: Asker,
 ): Promise<AsyncIterable<Uint8Array>> {
   const { chain, checkpoints } = context;
+  const stillStands = await watchDecision(context, checked);
   const result = await context.discloseAgain(checked);
   if (!result.ok) throw refused(result.reason);
   const provable = await checkpoints.provable(trust);
@@ -113,7 +115,7 @@ async function answerRequest(
   const { answer } = result;
   const proofs = { provable, receiptOf };
   const head = await headOf(context, answer, proofs, checkpoint);
-  return pagesOf(context, checked, answer, { address, head, ...proofs });
+  return pagesOf(context, checked, answer, { address, head, stillStands, ...proofs });
 }
 
 interface Proofs {
@@ -198,21 +200,28 @@ async function* pagesOf(
   context: AnsweringContext,
   checked: RequestToJudge,
   answer: DisclosureAnswer,
-  how: Proofs & { readonly address: AskAddress; readonly head: AnswerHead },
+  how: Proofs & {
+    readonly address: AskAddress;
+    readonly head: AnswerHead;
+    readonly stillStands: StillStands;
+  },
 ): AsyncIterable<Uint8Array> {
   let page = 0;
+  let sent = 0;
   let items: PagedItem[] = [];
   let blobs: Uint8Array[] = [];
   let bytes = encode(how.head.decision).length;
 
   async function take(last: boolean): Promise<Uint8Array> {
     const recipient = await recipientOfPage(context, () => recipientInForce(context, checked));
+    if (!(await how.stillStands(answer.items.slice(sent)))) throw refused("withdrawn");
     const content: AnswerPage = {
       ...{ ask: checked.asked, page, last, items, blobs },
       ...(page === 0 ? { head: how.head } : {}),
     };
     const sealed = await sealPage(content, how.address, recipient, context);
     page += 1;
+    sent += items.length;
     items = [];
     blobs = [];
     bytes = 0;

@@ -25,9 +25,10 @@ export type StillStands = (remaining: readonly ReleasedItem[]) => Promise<boolea
  */
 export async function watchDecision(
   context: DiscloseContext,
-  { request, sealed }: RequestToJudge,
+  checked: RequestToJudge,
 ): Promise<StillStands> {
   const { catalogue, chain, subjects, kept } = context;
+  const { sealed } = checked;
   let size = chain.size;
   let known = await mark();
 
@@ -50,7 +51,7 @@ export async function watchDecision(
     const grown = chain.size;
     const now = await mark();
     if (now !== known) {
-      const { decided } = await decideRecords(context, request, sealed, subject, context.now());
+      const { decided } = await decideRecords(context, checked, subject, context.now());
       const permitted = new Set(decided.filter(isPermitted).map(nameOf));
       if (!remaining.every(({ record, entry }) => permitted.has(`${record} ${entry}`)))
         return false;

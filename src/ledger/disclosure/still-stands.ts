@@ -1,6 +1,7 @@
 import { toHex } from "../../bytes/hex.ts";
 import { witnessesLocal } from "../consents/witnesses.ts";
 import type { CatalogueItem } from "../entries/catalogue-item.ts";
+import { findAsked } from "./asked-person.ts";
 import type { RequestToJudge } from "./check-request.ts";
 import {
   decideRecords,
@@ -27,15 +28,14 @@ export async function watchDecision(
   context: DiscloseContext,
   checked: RequestToJudge,
 ): Promise<StillStands> {
-  const { catalogue, chain, subjects, kept } = context;
-  const { sealed } = checked;
+  const { catalogue, chain, kept } = context;
   let size = chain.size;
   let known = await mark();
 
   /** Names what a decision would be made from. */
   async function mark(): Promise<string> {
     await requireReadableConsents(context);
-    const subject = await subjects.find(sealed.patient);
+    const subject = await findAsked(context, checked);
     const { records, others, merges } = await readDeciding(catalogue, subject);
     const lists = await catalogue.itemsOf(witnessesLocal(context), ["link"]);
     return JSON.stringify([
@@ -45,7 +45,7 @@ export async function watchDecision(
   }
 
   return async (remaining) => {
-    const subject = await subjects.find(sealed.patient);
+    const subject = await findAsked(context, checked);
     await kept?.assertNothingBinds(await personsOf(context, subject));
     if (chain.size === size) return true;
     const grown = chain.size;

@@ -42,9 +42,9 @@ export interface Delivering {
    * @throws {InputError} `ERR_INPUT_INVALID` when there is no such directive here, or for a recipient that is this
    *   custodian itself or no member
    * @example
-   * const { id } = await hl.consent(patient, withdrawal, { signer });
+   * const { id } = await hl.consent(patient, directive, { signer });
    * const told = await hl.deliver(id, { to: [hospitalB] });
-   * if (told.some(({ status }) => status !== "filed")) warn("not in force everywhere yet");
+   * if (told.some(({ status }) => status !== "filed")) console.warn("not in force everywhere yet");
    */
   deliver(consent: EntryId, options: DeliverOptions): Promise<readonly Delivery[]>;
   /** What was to be delivered and what became of it, oldest first. */

@@ -115,8 +115,17 @@ export interface Consenting {
 
 const counts = ({ standing }: SnapshotDirective): boolean => standing === "valid";
 
-/** Whether all of these entries of the custodian that delivers are filed here. */
-const followsAll = (after: readonly EntryId[], filed: readonly SnapshotDirective[]): boolean =>
+/**
+ * Whether a directive has its place now: all of these entries of the custodian that delivers are filed here, or it
+ * ends what came before, which it does from wherever it stands.
+ */
+const hasItsPlace = (
+  { mode }: Directive,
+  after: readonly EntryId[],
+  filed: readonly SnapshotDirective[],
+): boolean =>
+  mode === "suspend" ||
+  mode === "revoke" ||
   after.every((id) => filed.some(({ aliases = [] }) => aliases.includes(id)));
 
 const WAYS = ["signer", "signed", "witness"] as const;
@@ -231,7 +240,8 @@ export function createConsenting(
         { id: "salt", bytes: salt },
         { id: "identifier", bytes: encodeIdentifiers([about]) },
       ];
-      if (mayWait || witness?.doubted === true || !followsAll(delivered?.after ?? [], before)) {
+      const placed = hasItsPlace(judged.directive, delivered?.after ?? [], before);
+      if (mayWait || witness?.doubted === true || !placed) {
         const id = kept === undefined ? await hold(local, parts, alias) : toEntryId(kept.id);
         return { status: "held", id, cid, ...(witness === undefined ? {} : { by: witness.by }) };
       }

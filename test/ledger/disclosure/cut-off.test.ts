@@ -2,18 +2,19 @@ import { afterEach, describe, expect, it } from "vitest";
 import { sha256 } from "#crypto";
 import { decodeTransaction, signTransaction } from "../../../src/block/transaction.ts";
 import { trustFromGenesis } from "../../../src/chain/trust.ts";
-import { memorySigner, type Signer } from "../../../src/identity/signer.ts";
+import type { Signer } from "../../../src/identity/signer.ts";
 import { openPage, sealPage } from "../../../src/ledger/disclosure/answer-pages.ts";
 import { sealAsk } from "../../../src/ledger/disclosure/ask-format.ts";
 import { readPages } from "../../../src/ledger/disclosure/read-pages.ts";
 import { askCustodian } from "../../../src/ledger/disclosure/ask-custodian.ts";
-import { createRequest, type RequestOptions } from "../../../src/ledger/disclosure/request.ts";
-import type { Ledger, OpenLedgerOptions } from "../../../src/ledger/ledger.ts";
-import { askingHospitals, type AskingHospitals } from "../../support/asking.ts";
-import { codeOf, counts, emptied, until } from "../../support/elsewhere.ts";
+import type { RequestOptions } from "../../../src/ledger/disclosure/request.ts";
+import type { OpenLedgerOptions } from "../../../src/ledger/ledger.ts";
+import { askingHospitals } from "../../support/asking.ts";
+import { back, cutOff, DENIAL, MINUTE, patient, SWITCHED_ON } from "../../support/cut-off.ts";
+import { codeOf, counts, until } from "../../support/elsewhere.ts";
 import { forgedEvidence } from "../../support/forks.ts";
 import { MRN, observation, treatmentOnly } from "../../support/hospital.ts";
-import { bytesFor, START } from "../../support/ledger.ts";
+import { START } from "../../support/ledger.ts";
 import { collect, readable, texts } from "../../support/ward.ts";
 
 const closing: (() => Promise<void>)[] = [];
@@ -22,59 +23,12 @@ afterEach(async () => {
 });
 
 const random = (length: number): Uint8Array => crypto.getRandomValues(new Uint8Array(length));
-const MINUTE = 60_000;
-const patient = memorySigner({ alg: "Ed25519", secret: bytesFor("patient") });
-const SWITCHED_ON: Partial<OpenLedgerOptions> = {
-  breakGlass: { roles: ["physician"], whileCutOff: true },
-  policy: { maxAge: 4 * MINUTE },
-};
-
-/** A custodian with a home elsewhere, whose patient refuses everybody, and which is then cut off. */
-async function cutOff(
-  options: Partial<OpenLedgerOptions> = SWITCHED_ON,
-  change: Parameters<typeof treatmentOnly>[1] = { root: { ...DENIAL } },
-) {
-  const two = await askingHospitals(closing, { away: options });
-  const { away, clock, peer } = two;
-  const me = await away.ensureSubject(MRN);
-  await away.attest(me, {
-    ...{ actor: patient.actor, capacity: "self", alg: "Ed25519", publicKey: patient.publicKey },
-    from: 0,
-  });
-  await away.record(me, observation("bp-away"));
-  await away.consent(me, treatmentOnly(patient, change), { signer: patient });
-  peer.isDown = true;
-  clock.now += 5 * MINUTE;
-  const emergency = (more: Partial<RequestOptions> = {}): RequestOptions => ({
-    ...{ patient: MRN, purposes: ["BTG"] },
-    roles: [{ code: "physician", attestedBy: more.user === "own" ? away.member : two.home.member }],
-    declaration: { reason: "unconscious, no ID", until: clock.now + MINUTE },
-    ...more,
-  });
-  const request = (more: Partial<RequestOptions> = {}) =>
-    createRequest({
-      ...{ ...emergency(more), ledger: away.id, custodian: away.member, now: clock.now },
-      ...{ custodianKey: two.awayKeys.agreement(), signer: two.homeKeys.signer() },
-      agreement: two.homeKeys.agreement(),
-    });
-  const ask = (more: Partial<RequestOptions> = {}) =>
-    two.home.ask(away.member, emergency(more), { peer: two.toAway });
-  return { ...two, patientHere: me, emergency, request, ask };
-}
-
-const DENIAL = { id: "all", effect: "deny", combine: "deny-overrides", when: {} } as const;
 const STALE = "ERR_CHAIN_STALE";
 const PENDING = "ERR_CHAIN_PENDING";
 
-/** Lets the home be reached again, and waits until it has everything. */
-async function back(two: Pick<AskingHospitals, "peer" | "source">, hl: Ledger): Promise<void> {
-  two.peer.isDown = false;
-  await emptied(two, hl);
-}
-
 describe("breaking the glass while cut off", () => {
   it("releases what is declared, keeps the access first, and says that it is not on the ledger", async () => {
-    const two = await cutOff();
+    const two = await cutOff(closing);
     const { away, patientHere } = two;
     const { size } = away.chain;
     const answer = await two.ask();
@@ -103,7 +57,7 @@ describe("breaking the glass while cut off", () => {
   });
 
   it("is proved to an asker who has only trust in the ledger", async () => {
-    const two = await cutOff();
+    const two = await cutOff(closing);
     const answer = await askCustodian({
       ...{ ...two.emergency(), peer: two.toAway, custodianKey: two.awayKeys.agreement() },
       ...{ trust: trustFromGenesis(two.genesis), now: () => two.clock.now },
@@ -114,7 +68,7 @@ describe("breaking the glass while cut off", () => {
   });
 
   it("answers own staff in process alike", async () => {
-    const two = await cutOff();
+    const two = await cutOff(closing);
     const { away } = two;
     const own = { signer: two.awayKeys.signer(), agreement: two.awayKeys.agreement() };
     const what = two.emergency({ user: "own" });
@@ -126,14 +80,14 @@ describe("breaking the glass while cut off", () => {
   });
 
   it("decides so too where the home stops answering before the view is too old", async () => {
-    const two = await cutOff();
+    const two = await cutOff(closing);
     two.clock.now -= 5 * MINUTE;
     const answer = await two.ask();
     expect(answer).toMatchObject({ count: 1, pending: { alg: "Ed25519" } });
   });
 
   it("records a denial alike, and tells nothing by it", async () => {
-    const two = await cutOff();
+    const two = await cutOff(closing);
     const answer = await two.ask({ patient: { ...MRN, value: "nobody's" } });
     expect(answer).toMatchObject({ count: 0, decision: { outcome: "deny", reasons: [] } });
     expect(answer.pending).toBeDefined();
@@ -143,7 +97,7 @@ describe("breaking the glass while cut off", () => {
   });
 
   it("gives the same request one entry, whether it comes again before or after the entry arrived", async () => {
-    const two = await cutOff();
+    const two = await cutOff(closing);
     const { away, toAway } = two;
     let cuts = 2;
     toAway.proxy.swap = async (frames) => {
@@ -174,7 +128,7 @@ describe("what is no emergency, while cut off", () => {
   };
   for (const [why, [what, options]] of Object.entries(attempts)) {
     it(`is refused and not recorded: ${why}`, async () => {
-      const two = await cutOff(options);
+      const two = await cutOff(closing, options);
       const { away } = two;
       expect(await codeOf(away.disclose(await two.request(what)))).toBe(STALE);
       expect(await away.outbox()).toEqual([]);
@@ -184,14 +138,14 @@ describe("what is no emergency, while cut off", () => {
 
   it("opens nothing that a rule never opens, and records that", async () => {
     const never = { ...DENIAL, breakGlass: "never" as const };
-    const two = await cutOff(SWITCHED_ON, { root: never });
+    const two = await cutOff(closing, SWITCHED_ON, { root: never });
     const answer = await two.ask();
     expect(answer).toMatchObject({ count: 0, decision: { outcome: "deny" } });
     expect(await two.away.outbox()).toHaveLength(1);
   });
 
   it("refuses a requester whose key was retired in what is known", async () => {
-    const two = await cutOff();
+    const two = await cutOff(closing);
     const { away, home, homeKeys, peer } = two;
     const bytes = await two.request();
     peer.isDown = false;
@@ -207,7 +161,7 @@ describe("what is no emergency, while cut off", () => {
   });
 
   it("releases nothing on a ledger that is frozen by a fork", async () => {
-    const two = await cutOff();
+    const two = await cutOff(closing);
     const { away } = two;
     const log = two.homeKeys.signer("checkpoint");
     await away.takeFork(await forgedEvidence(away.chain.genesis.origin, [log], away.chain.size));
@@ -218,7 +172,7 @@ describe("what is no emergency, while cut off", () => {
 
 describe("the access transaction of an answer that is not on the ledger", () => {
   it("must be this access, signed by the custodian's key that signs the pages", async () => {
-    const two = await cutOff();
+    const two = await cutOff(closing);
     const { away, awayKeys, homeKeys, toAway } = two;
     const address = { ledger: away.id, custodian: away.member };
     const agreement = homeKeys.agreement();
@@ -283,7 +237,7 @@ describe("the access transaction of an answer that is not on the ledger", () => 
 
 describe("what waits in the outbox while cut off", () => {
   it("heeds a refusal of this person, also while its caller still waits", async () => {
-    const two = await cutOff();
+    const two = await cutOff(closing);
     const { away, patientHere } = two;
     const never = treatmentOnly(patient, {
       ...{ lineage: "later", root: { ...DENIAL, breakGlass: "never" } },
@@ -301,7 +255,7 @@ describe("what waits in the outbox while cut off", () => {
   });
 
   it("is not held up by what concerns somebody else", async () => {
-    const two = await cutOff();
+    const two = await cutOff(closing);
     const { away } = two;
     expect(await codeOf(away.ensureSubject({ ...MRN, value: "another" }))).toBe(PENDING);
     expect(await two.ask()).toMatchObject({ count: 1 });
@@ -311,7 +265,7 @@ describe("what waits in the outbox while cut off", () => {
   });
 
   it("shows an access that the ledger refuses for good until it is reviewed", async () => {
-    const two = await cutOff();
+    const two = await cutOff(closing);
     const { away, peer } = two;
     const { access } = await two.ask();
     peer.before = (all) => all.map(() => ({ ok: false as const, reason: "not-a-member" }));
@@ -332,7 +286,7 @@ describe("what waits in the outbox while cut off", () => {
 
 describe("a request whose access entry waits in the outbox", () => {
   it("is not recorded a second time by disclose", async () => {
-    const two = await cutOff({});
+    const two = await cutOff(closing, {});
     const { away, clock } = two;
     clock.now -= 5 * MINUTE;
     const bytes = await two.request({ purposes: ["TREAT"] });

@@ -321,9 +321,10 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     },
     ...disclosureCalls(disclosing, {
       ...{ checkpoints, forks, elsewhere, sleep, takeIn: consenting.takeIn },
-      ...{ custodians: options.custodians ?? [], maxAge: policy.maxAge },
       takeDelivery: consenting.takeDelivery,
       whileCutOff: breakGlass.whileCutOff ?? false,
+      ...{ custodians: options.custodians ?? [] },
+      ...{ maxAge: policy.maxAge, fetchWithin: policy.fetchWithin },
     }),
     async *audit(subject, from) {
       if (subject !== null) await subjects.assertKnown(subject);

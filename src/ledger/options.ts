@@ -51,6 +51,11 @@ export interface PolicyOptions {
    */
   readonly maxAge?: number;
   /**
+   * Time in milliseconds after an answer for which its requester may fetch attachments that did not come with it. It
+   * ends sooner when a directive, an attested key or a merge is filed about the person. Default one day.
+   */
+  readonly fetchWithin?: number;
+  /**
    * did:keys of the members that may open every access and erase entry that is filed from now on, as long as they
    * are members. Each entry says so itself: a later list changes nothing for those filed before. Default: none.
    */
@@ -239,6 +244,7 @@ const POLICY: NamesOf<PolicyOptions> = {
   maxRequestLifetime: "duration",
   maxAge: "duration",
   auditors: "codes",
+  fetchWithin: "duration",
 };
 
 const BREAK_GLASS: NamesOf<BreakGlassOptions> = {

@@ -7,6 +7,7 @@ const BOUNDED: Readonly<Record<string, string>> = {
   "bytes/bytes-key.ts: String.fromCharCode.apply(null, bytes as unknown as number[])":
     "hashes, names and keys of a state store: MAX_STATE_KEY_BYTES",
   "chain/checked-tree.ts: concatBytes(...(await nodesOf(tileNodes(id))))": "256 in a tile",
+  "ledger/disclosure/answer-blobs.ts: concatBytes(...car)": "two for each of BLOBS_TOGETHER",
   "network/ledger-handler.ts: joined(...hashes.slice(0, width))": "256 in a tile",
   "storage/lmdb/chains.ts: String.fromCharCode(...chain)": "16 bytes of a hash",
 };

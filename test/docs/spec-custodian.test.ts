@@ -1,5 +1,6 @@
 import * as reference from "@ipld/dag-cbor";
 import { createHash, createPrivateKey, sign } from "node:crypto";
+import { create as createDigest } from "multiformats/hashes/digest";
 import { describe, expect, it } from "vitest";
 import { concatBytes } from "../../src/bytes/concat.ts";
 import { fromHex, toHex } from "../../src/bytes/hex.ts";
@@ -20,6 +21,13 @@ import {
   decodeSignedMessage,
   signMessage,
 } from "../../src/ledger/disclosure/message.ts";
+import {
+  BLOBS_TOGETHER,
+  decodeBlobs,
+  decodeBlobsPage,
+  encodeBlobs,
+  encodeBlobsPage,
+} from "../../src/ledger/disclosure/blobs-format.ts";
 import {
   decodePull,
   decodePullPage,
@@ -151,6 +159,23 @@ describe("docs/spec/custodian.md", () => {
     expect(toHex(encodePullPage(reply))).toBe(toHex(page.hex("pull-page")));
     expect(decodePullPage(page.hex("pull-page"))).toEqual(reply);
     expect(page.text).toContain(PULL_LIMIT.toLocaleString("en-US"));
+  });
+
+  it("has the ask for ciphertext of the example, and its reply", async () => {
+    const [entry, basis] = [new Uint8Array(32).fill(0xaa), new Uint8Array(32).fill(0xbb)];
+    const bytes = Uint8Array.of(1, 2, 3);
+    const cid = CID.createV1(0x55, createDigest(0x12, sha256(bytes)));
+    const ask = { basis, entry, cids: [cid] };
+    expect(toHex(page.hex("blobs"))).toBe(write({ v: 1, ...ask }));
+    expect(toHex(encodeBlobs(ask))).toBe(toHex(page.hex("blobs")));
+    expect(decodeBlobs(page.hex("blobs"))).toEqual(ask);
+    const header = reference.encode({ roots: [], version: 1 });
+    const sections = [Uint8Array.of(header.length), header, Uint8Array.of(39), cid.bytes, bytes];
+    const reply = { states: ["sent" as const], car: concatBytes(...sections) };
+    expect(toHex(page.hex("blobs-page"))).toBe(write({ v: 1, ...reply }));
+    expect(toHex(encodeBlobsPage(reply))).toBe(toHex(page.hex("blobs-page")));
+    expect(decodeBlobsPage(page.hex("blobs-page"))).toEqual(reply);
+    expect(BLOBS_TOGETHER).toBe(4);
   });
 
   it("has the limits of the code", () => {

@@ -18,6 +18,7 @@ import {
   type AnsweringMessages,
   type Asker,
 } from "./answer-message.ts";
+import type { BlobsContext } from "./answer-blobs.ts";
 import {
   PAGE_BYTES,
   PAGE_ITEMS,
@@ -45,7 +46,7 @@ export interface AnswerAskOptions {
 }
 
 /** The dependencies of answering asks. */
-export interface AnsweringContext extends DiscloseContext, AnsweringMessages {
+export interface AnsweringContext extends DiscloseContext, AnsweringMessages, BlobsContext {
   /** A name for the budget of the person with a key, which nobody else can tell from the key. */
   readonly budgetName: (key: Uint8Array) => string;
   /** Decides, records and releases. */
@@ -113,7 +114,9 @@ async function answerRequest(
     ...(trust.root === undefined ? {} : { from: trust }),
   });
   const { answer } = result;
-  const proofs = { provable, receiptOf };
+  // A person fetches nothing later, since who may act for whom can change; nor anybody by what is not on the ledger.
+  const isWhole = checked.byPerson || answer.pending !== undefined;
+  const proofs = { provable, receiptOf, isWhole };
   const head = await headOf(context, answer, proofs, checkpoint);
   return pagesOf(context, checked, answer, { address, head, stillStands, ...proofs });
 }
@@ -121,13 +124,15 @@ async function answerRequest(
 interface Proofs {
   readonly provable: ProvableCheckpoint;
   readonly receiptOf: ReturnType<typeof receiptMaker>;
+  /** Whether the ciphertext of long attachments stands in the answer, too. */
+  readonly isWhole: boolean;
 }
 
 /** What the first page says about the whole. */
 async function headOf(
   context: AnsweringContext,
   { access, decision, items, pending }: DisclosureAnswer,
-  { provable, receiptOf }: Proofs,
+  { provable, receiptOf, isWhole }: Proofs,
   askers: Uint8Array | undefined,
 ): Promise<AnswerHead> {
   const { catalogue, chain } = context;
@@ -142,7 +147,9 @@ async function headOf(
   }
   const found = await catalogue.find(id);
   if (found.status === "present") {
-    return { ...head, ...(await provedBy(found.item.place)) };
+    const { place, recordedAt } = found.item;
+    const until = isWhole ? {} : { until: recordedAt + context.fetchWithin };
+    return { ...head, ...until, ...(await provedBy(place)) };
   }
   if (pending === undefined || !equalBytes(decodeTransaction(pending.tx).key, context.signer.key)) {
     throw new ProofError("ERR_PROOF_UNAVAILABLE", "the access entry cannot be proved");
@@ -240,16 +247,17 @@ async function* pagesOf(
 
 type Piece = { readonly bytes: number } & ({ readonly blob: Uint8Array } | PagedItem);
 
-/** The ciphertext of each item, each block once, and then the item. */
+/** The ciphertext of each item but of long attachments, each block once, and then the item. */
 async function* piecesOf(
   context: AnsweringContext,
   { items }: DisclosureAnswer,
-  { provable, receiptOf }: Proofs,
+  { provable, receiptOf, isWhole }: Proofs,
 ): AsyncIterable<Piece> {
   const given = new Set<string>();
   for (const item of items) {
     const { header, grant, place } = item;
-    for (const cid of blocksOf(header, item.parts).granted) {
+    const { granted, inline } = blocksOf(header, item.parts);
+    for (const cid of isWhole ? granted : inline) {
       const name = cid.toString();
       if (given.has(name)) continue;
       given.add(name);

@@ -33,6 +33,8 @@ export interface AnswerHead {
   readonly decision: Decision;
   /** Number of items on all pages. */
   readonly count: number;
+  /** Until when the access lets its requester fetch ciphertext that is not in the answer, in ms since 1970. */
+  readonly until?: number;
   /** Receipt of the access entry, or with `pending` of any entry, with its key's value in a later state. */
   readonly receipt: Uint8Array;
   /** If no receipt of the access entry can be had yet: the transaction whose first entry it is. */
@@ -133,7 +135,7 @@ function* headSteps(value: unknown): Steps<AnswerHead> {
     value,
     "head",
     ["access", "decision", "count", "receipt"],
-    ["key", "consistency", "pending"],
+    ["key", "consistency", "pending", "until"],
   );
   const pending = map["pending"];
   return {
@@ -141,6 +143,7 @@ function* headSteps(value: unknown): Steps<AnswerHead> {
     decision: yield* expectDecision(map["decision"]),
     count: expectUint(map["count"], "head.count"),
     receipt: expectBytes(map["receipt"], "head.receipt"),
+    ...(map["until"] === undefined ? {} : { until: expectUint(map["until"], "head.until") }),
     ...expectKey(map["key"]),
     ...(pending === undefined ? {} : { pending: expectTransaction(pending, "head.pending") }),
     ...expectConsistency(map, "head"),

@@ -1,6 +1,7 @@
 import { assertOptions, type OptionsOf } from "../../bytes/options.ts";
 import type { Terminology } from "../../consent/terminology/terminology.ts";
 import type { Answer } from "./answer.ts";
+import { blobFetcher } from "./fetch-blobs.ts";
 import { readPages } from "./read-pages.ts";
 import { createRequest, type RequestOptions } from "./request.ts";
 import { send, type AskerChecks, type SendOptions } from "./send-ask.ts";
@@ -60,7 +61,7 @@ export async function ask(options: AskCustodianOptions, checks: AskerChecks): Pr
         ...(terminology === undefined ? {} : { terminology }),
       }),
     }),
-    readPages,
+    (pages, reading) => readPages(pages, reading, blobFetcher(options, checks)),
   );
 }
 

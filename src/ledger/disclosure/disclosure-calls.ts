@@ -7,6 +7,7 @@ import type { Consenting } from "../consents/file-consent.ts";
 import type { Elsewhere } from "../elsewhere/open-elsewhere.ts";
 import type { Ledger } from "../ledger.ts";
 import { answerAsk } from "./answer-ask.ts";
+import { answerBlobs, FETCH_WITHIN } from "./answer-blobs.ts";
 import { answerHandIn } from "./answer-hand-in.ts";
 import { answerPull } from "./answer-pull.ts";
 import { ask } from "./ask-custodian.ts";
@@ -40,6 +41,8 @@ interface Dependencies {
   readonly takeIn: Consenting["takeIn"];
   /** Whether a declared emergency is decided while this member is cut off. */
   readonly whileCutOff: boolean;
+  /** Time in ms for which an access lets its requester fetch ciphertext. */
+  readonly fetchWithin: number | undefined;
   readonly sleep: (ms: number, signal: AbortSignal) => Promise<void>;
   readonly takeDelivery: Consenting["takeDelivery"];
 }
@@ -54,6 +57,7 @@ export function disclosureCalls(
     custodians,
     maxAge = MAX_AGE,
     whileCutOff,
+    fetchWithin = FETCH_WITHIN,
     sleep,
     takeIn,
     takeDelivery,
@@ -104,9 +108,9 @@ export function disclosureCalls(
     return checked.ok ? decide(checked, "once") : checked;
   }
 
-  const pulling = { ...context, checkpoints, forks };
+  const custodian = { ...context, checkpoints, forks, fetchWithin };
   const answering = {
-    ...{ ...context, checkpoints, forks },
+    ...custodian,
     budgetName: budgetNames(random),
     discloseAgain: (checked: RequestToJudge) => decide(checked, "again"),
     async assertReady() {
@@ -114,11 +118,12 @@ export function disclosureCalls(
       await assertFresh();
     },
     answerers: {
-      pull: (checked: MessageToAnswer, from: Trust) => answerPull(pulling, checked, from),
+      pull: (checked: MessageToAnswer, from: Trust) => answerPull(custodian, checked, from),
+      blobs: (checked: MessageToAnswer) => answerBlobs(custodian, checked),
       deliver: (checked: MessageToAnswer, from: Trust) =>
         checked.person === undefined
           ? takeFromMember(checked, from)
-          : answerHandIn(pulling, takeIn, checked, from),
+          : answerHandIn(custodian, takeIn, checked, from),
     },
   };
   const self: CustodianPeer = {

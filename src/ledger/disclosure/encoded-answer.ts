@@ -23,12 +23,18 @@ import {
 import { SIGNATURE_ALGS } from "../../crypto/signing-input.ts";
 import { expectDecision } from "../../consent/model/expect-decision.ts";
 import { MAX_GRANT_BYTES } from "../../envelope/grant-record.ts";
-import { decodeSignedHeader, MAX_HEADER_BYTES, MAX_PARTS } from "../../envelope/header.ts";
+import {
+  decodeSignedHeader,
+  MAX_HEADER_BYTES,
+  MAX_PARTS,
+  type EnvelopeHeader,
+} from "../../envelope/header.ts";
 import { TAG_BYTES } from "../../envelope/part-cipher.ts";
 import { SEGMENT_BYTES, SEGMENTS_PER_BLOCK } from "../../envelope/suite.ts";
 import { EncodingError, InputError, StorageError } from "../../errors.ts";
 import { bySlices } from "../../loop/give-turn.ts";
 import { copyBytes } from "../../storage/guards.ts";
+import { isAttachmentPart } from "../records/attachments.ts";
 import { REQUEST_REFUSALS, type RequestRefusal } from "./check-request.ts";
 import type { DisclosureAnswer, DisclosureResult, ReleasedItem } from "./disclose.ts";
 
@@ -154,14 +160,30 @@ export const itemFields = (item: ReleasedItem): Record<string, unknown> => {
   };
 };
 
-/** CIDs of the blocks that hold the given parts of an envelope, and the number of those of all parts. */
+/** Longest attachment, as it is padded, whose ciphertext stands in an answer: longer ones are fetched when read. */
+const MAX_INLINE: number = 256 * 1024;
+
+/** Whether the answer to an ask leaves out the ciphertext of a part. */
+export const isLeftOut = ({ id, size }: EnvelopeHeader["parts"][number]): boolean =>
+  isAttachmentPart(id) && size > MAX_INLINE;
+
+/**
+ * CIDs of the blocks that hold the given parts of an envelope, of those that stand in the answer to an ask, and the
+ * number of those of all parts.
+ */
 export function blocksOf(
   bytes: Uint8Array,
   parts: readonly string[],
-): { readonly granted: readonly CID[]; readonly named: number } {
+): {
+  readonly granted: readonly CID[];
+  readonly inline: readonly CID[];
+  readonly named: number;
+} {
   const all = decodeSignedHeader(bytes).header.parts;
+  const granted = all.filter(({ id }) => parts.includes(id));
   return {
-    granted: all.filter(({ id }) => parts.includes(id)).flatMap(({ data }) => data),
+    granted: granted.flatMap(({ data }) => data),
+    inline: granted.filter((part) => !isLeftOut(part)).flatMap(({ data }) => data),
     named: all.reduce((sum, { data }) => sum + data.length, 0),
   };
 }

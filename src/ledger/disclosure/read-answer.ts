@@ -16,6 +16,7 @@ import { decodeGrant } from "../../envelope/grant-record.ts";
 import { decodeSignedHeader, type SigningKey } from "../../envelope/header.ts";
 import { type EnvelopeKeys, wipeKeys } from "../../envelope/keys.ts";
 import { openEnvelope, type OpenOptions } from "../../envelope/open.ts";
+import type { Absence } from "../../envelope/read-block.ts";
 import { EnvelopeError } from "../../errors.ts";
 import { readResource } from "../../fhir/bundle.ts";
 import type { FhirResource } from "../../fhir/resource.ts";
@@ -55,6 +56,11 @@ export interface Answer {
    * that holds it, signed by the custodian, is what it can be held to.
    */
   readonly pending?: TransactionWithEntries;
+  /**
+   * Until when attachments that did not come with the answer can be read, in ms since 1970 by the custodian's clock;
+   * absent if nothing is left to fetch from another organisation. What is filed about the person may end it sooner.
+   */
+  readonly until?: number;
   /** Opens the released records one after another, and verifies each envelope's author. */
   items(): AsyncIterable<OpenedItem>;
 }
@@ -83,7 +89,8 @@ export interface AnswerReading {
   readonly ledger: CID;
   readonly custodian: string;
   readonly agreement: KeyAgreement;
-  readonly read: (cid: CID) => Promise<Uint8Array | undefined>;
+  readonly read: (cid: CID, item: ReleasedItem) => Promise<Uint8Array | Absence | undefined>;
+  readonly until?: number;
   /**
    * The custodian's key that signs grants, in force when the answer arrived.
    *
@@ -100,6 +107,7 @@ export function readAnswer(answer: DisclosureAnswer, reading: AnswerReading): An
   return {
     ...{ decision, access, count: items.length },
     ...(pending === undefined ? {} : { pending }),
+    ...(reading.until === undefined ? {} : { until: reading.until }),
     async *items() {
       if (items.length === 0) return;
       const proofs = await reading.proofs();
@@ -195,7 +203,8 @@ async function openingOf(
   try {
     const { key } = decodeSignedHeader(header);
     return {
-      ...{ envelope, header, keys, read },
+      ...{ envelope, header, keys },
+      read: (cid) => read(cid, item),
       context: { ledger, author: custodian, kind: "record" },
       author: await proofs.authorKey(item, key),
     };

@@ -7,7 +7,6 @@ import {
 } from "../../block/transaction.ts";
 import { equalBytes } from "../../bytes/compare.ts";
 import { toHex } from "../../bytes/hex.ts";
-import type { CID } from "../../codec/cid.ts";
 import { toEntryId } from "../../codec/ids.ts";
 import { verifySignature } from "../../crypto/sign.ts";
 import type { SigningKey } from "../../envelope/header.ts";
@@ -15,6 +14,7 @@ import { EncodingError, EnvelopeError } from "../../errors.ts";
 import type { Answer } from "./answer.ts";
 import type { AskAddress } from "./ask-format.ts";
 import { openPage, type AnswerFields, type AnswerHead, type PagedItem } from "./answer-pages.ts";
+import { readerOfRest, type FetchBlobs } from "./fetch-blobs.ts";
 import { proveEntry, type Proved } from "./prove-entry.ts";
 import { readAnswer, type ItemProofs } from "./read-answer.ts";
 import {
@@ -30,6 +30,7 @@ import { sha256 } from "#crypto";
 /**
  * Reads all pages of an answer, verifies that they are all, in order and the custodian's, and gives the answer.
  *
+ * @param fetch - fetches what the answer leaves out
  * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` or `ERR_ENVELOPE_DECRYPT` when a page is not the custodian's next
  *   page of the answer to this request
  * @throws {TransportError} `ERR_TRANSPORT_MALFORMED` when it ends before its last page
@@ -37,6 +38,7 @@ import { sha256 } from "#crypto";
 export async function readPages(
   pages: AsyncIterable<Uint8Array>,
   reading: PageReading,
+  fetch?: FetchBlobs,
 ): Promise<Answer> {
   const items: PagedItem[] = [];
   const entries = new Set<string>();
@@ -53,6 +55,7 @@ export async function readPages(
     }
   }
   const { head, key, signer } = first!;
+  const rests = new Map<ReleasedItem, ReturnType<typeof readerOfRest>>();
   if (items.length !== head.count) throw wrong("it has another number of items than it says");
   const answer = {
     access: toEntryId(head.access),
@@ -62,7 +65,14 @@ export async function readPages(
   };
   return readAnswer(answer, {
     ...{ ledger: reading.ledger, custodian: reading.custodian, agreement: reading.agreement },
-    read: async (cid: CID) => blobs.get(toHex(cid.multihash.digest))?.slice(),
+    ...(head.until === undefined || fetch === undefined ? {} : { until: head.until }),
+    async read(cid, item) {
+      const here = blobs.get(toHex(cid.multihash.digest));
+      if (here !== undefined || fetch === undefined) return here?.slice();
+      let rest = rests.get(item);
+      if (rest === undefined) rests.set(item, (rest = readerOfRest(fetch, head.access, item)));
+      return rest(cid);
+    },
     async grantorKey(id) {
       if (equalBytes(id, key)) return signer;
       throw new EnvelopeError("ERR_ENVELOPE_INVALID", "a grant is signed by another key");

@@ -1,5 +1,9 @@
 import { afterEach, describe, expect, it } from "vitest";
-import { createRequest } from "../../src/ledger/disclosure/request.ts";
+import { signDescription } from "../../src/chain/description.ts";
+import type { Directive } from "../../src/consent/model/model.ts";
+import type { CreateGenesisOptions } from "../../src/ledger/create-genesis.ts";
+import { signAttestation } from "../../src/ledger/disclosure/attestation.ts";
+import { createRequest, type RequestOptions } from "../../src/ledger/disclosure/request.ts";
 import { sealAsk } from "../../src/ledger/disclosure/ask-format.ts";
 import type { Ledger } from "../../src/ledger/ledger.ts";
 import {
@@ -10,7 +14,8 @@ import {
   TREAT,
   type AskingHospitals,
 } from "../support/asking.ts";
-import { codeOf, until } from "../support/elsewhere.ts";
+import { away as AWAY, codeOf, until } from "../support/elsewhere.ts";
+import { NONCE, organisation, WRITER } from "../support/founders.ts";
 import { MRN, observation, treatmentOnly } from "../support/hospital.ts";
 import { revoking } from "../support/ward.ts";
 
@@ -22,9 +27,9 @@ afterEach(async () => {
 const random = (length: number): Uint8Array => crypto.getRandomValues(new Uint8Array(length));
 
 /** Six records that need more than one page. */
-async function long() {
-  const two = await askingHospitals(closing);
-  await two.permit();
+async function long(change: Partial<Directive> = {}, genesis: Partial<CreateGenesisOptions> = {}) {
+  const two = await askingHospitals(closing, { genesis });
+  await two.permit(change);
   const ids = [];
   for (let i = 0; i < 6; i++) {
     ids.push((await two.home.record(two.me, longObservation(`long-${i}`))).id);
@@ -33,13 +38,13 @@ async function long() {
 }
 
 /** The pages of an answer by a custodian, one after the other. */
-async function answering(two: AskingHospitals, hl = two.home) {
+async function answering(two: AskingHospitals, hl = two.home, what: Partial<RequestOptions> = {}) {
   const [keys, asker] =
     hl === two.home ? [two.homeKeys, two.awayKeys] : [two.awayKeys, two.homeKeys];
   const address = { ledger: hl.id, custodian: hl.member };
   const to = keys.agreement();
   const signed = await createRequest({
-    ...{ ...TREAT, ...address, now: two.clock.now, custodianKey: to },
+    ...{ ...TREAT, ...address, now: two.clock.now, custodianKey: to, ...what },
     ...{ signer: asker.signer(), agreement: asker.agreement() },
   });
   const ask = { kind: "request", signed, from: {} } as const;
@@ -104,6 +109,67 @@ describe("an answer that is on its way", () => {
     await until(two, async () => (await away.outbox()).length === 1);
     expect(await next()).toBe("ERR_CHAIN_PENDING");
     await filing;
+  });
+
+  it("breaks off if the alias that it was asked by ends", async () => {
+    const two = await long();
+    const { home, away, me } = two;
+    const own = { with: away.member };
+    const alias = await home.alias(me, own);
+    const next = await answering(two, home, { patient: alias });
+    await home.withdrawAlias(alias, own);
+    expect(await next()).toBe(REFUSED);
+  });
+
+  const ROLE = { id: "root", effect: "permit", combine: "deny-overrides" } as const;
+  const ONCOLOGISTS = { root: { ...ROLE, when: { roles: ["oncologist"] } } };
+
+  /** An answer to somebody whose role an institute attests, which is a member, too. */
+  async function attested() {
+    const keys = await organisation("institute");
+    const names = { home: WRITER, away: AWAY, institute: AWAY };
+    const members = await Promise.all(
+      Object.entries(names).map(async ([name, roles]) =>
+        signDescription(await organisation(name), { name, roles, for: NONCE }),
+      ),
+    );
+    const two = await long(ONCOLOGISTS, { members, threshold: 1 });
+    const { home, away, clock } = two;
+    const fact = {
+      ...{ ledger: home.id, requester: away.member, user: "dr-lee", role: "oncologist" },
+      ...{ from: clock.now, to: clock.now + 10_000 },
+    };
+    const attestations = [await signAttestation(fact, keys.signer())];
+    const next = await answering(two, home, { user: "dr-lee", attestations });
+    return { ...two, institute: keys.signer().actor, next };
+  }
+
+  it("breaks off if the member is removed that attests a role it rests on", async () => {
+    const { home, institute, next } = await attested();
+    const proposal = await home.governance.propose({ members: [{ remove: institute }] });
+    await home.governance.enact(proposal, [await home.governance.approve(proposal)]);
+    expect(await next()).toBe(REFUSED);
+  });
+
+  it("breaks off if the role's time is over", async () => {
+    const { clock, next } = await attested();
+    clock.now += 10_001;
+    expect(await next()).toBe(REFUSED);
+  });
+
+  it("breaks off if the permit's time is over, and goes on if only the request's is", async () => {
+    const two = await long();
+    const { clock, home } = two;
+    const late = await answering(two);
+    clock.now += 400_000;
+    expect(await late()).toBe("resolved");
+    const to = clock.now + 1000;
+    const short = { ...treatmentOnly(patient).validity, to };
+    await home.consent(two.me, revoking(patient), { signer: patient });
+    await two.permit({ lineage: "short", validity: short });
+    const next = await answering(two);
+    clock.now = to + 1;
+    expect(await next()).toBe(REFUSED);
   });
 
   it("counts as none, and the asker gets what is permitted then", async () => {

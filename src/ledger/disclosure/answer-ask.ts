@@ -221,7 +221,8 @@ async function* pagesOf(
 
   async function take(last: boolean): Promise<Uint8Array> {
     const recipient = await recipientOfPage(context, () => recipientInForce(context, checked));
-    if (!(await how.stillStands(answer.items.slice(sent)))) throw refused("withdrawn");
+    const { items: all, decision } = answer;
+    if (!(await how.stillStands(all.slice(sent), decision.expiresAt))) throw refused("withdrawn");
     const content: AnswerPage = {
       ...{ ask: checked.asked, page, last, items, blobs },
       ...(page === 0 ? { head: how.head } : {}),

@@ -149,4 +149,19 @@ describe("decoys beside the records of a bundle", () => {
     await w.permit();
     expect(await texts(await w.ask())).toHaveLength(2);
   });
+
+  it("are not beside one record alone, and stay unseen when the records are erased and nothing is written", async () => {
+    const { w, person } = await filed();
+    const one = { ...bundle, entry: bundle.entry.slice(0, 1) };
+    const { recorded } = await w.hl.recordBundle(w.me, one);
+    const { height, transaction } = recorded[0]!.place;
+    const { block } = await w.hl.chain.readBlock(height);
+    expect(block.transactions[transaction]!.entries).toHaveLength(1);
+    await w.hl.erase(person, { all: true, forgetSubject: true, reason: "asked for" });
+    await w.hl.close();
+    const hl = await w.again({ readOnly: true });
+    expect(await numbers(hl).records(w.me)).toBe(1);
+    expect(await numbers(hl).lost()).toEqual([]);
+    expect(await hl.verifyBlobs()).toMatchObject({ damaged: [], missing: [] });
+  });
 });

@@ -78,6 +78,14 @@ describe("an answer that is on its way", () => {
       ({ home, ids }) => home.retract(ids[0]!, "wrong"),
       "resolved",
     ],
+    "a record that is not sent is erased": [
+      ({ home, me, ids }) => home.erase(me, { records: [ids[5]!], reason: "asked for" }),
+      REFUSED,
+    ],
+    "the person is forgotten": [
+      ({ home, me }) => home.erase(me, { all: true, forgetSubject: true, reason: "asked for" }),
+      REFUSED,
+    ],
     "another record is added": [({ home, me }) => home.record(me, observation("new")), "resolved"],
     "somebody else comes": [
       ({ home }) => home.ensureSubject({ ...MRN, value: "another" }),

@@ -219,10 +219,15 @@ async function* pagesOf(
   let blobs: Uint8Array[] = [];
   let bytes = encode(how.head.decision).length;
 
+  async function assertStands(): Promise<void> {
+    const remaining = answer.items.slice(sent);
+    const stands = await how.stillStands(remaining, answer.decision.expiresAt);
+    if (!stands) throw refused("withdrawn");
+  }
+
   async function take(last: boolean): Promise<Uint8Array> {
     const recipient = await recipientOfPage(context, () => recipientInForce(context, checked));
-    const { items: all, decision } = answer;
-    if (!(await how.stillStands(all.slice(sent), decision.expiresAt))) throw refused("withdrawn");
+    await assertStands();
     const content: AnswerPage = {
       ...{ ask: checked.asked, page, last, items, blobs },
       ...(page === 0 ? { head: how.head } : {}),
@@ -236,7 +241,7 @@ async function* pagesOf(
     return sealed;
   }
 
-  for await (const piece of piecesOf(context, answer, how)) {
+  for await (const piece of piecesOf(context, answer, { ...how, assertStands })) {
     const isFull = bytes >= PAGE_BYTES || items.length >= PAGE_ITEMS;
     if (isFull) yield take(false);
     bytes += piece.bytes;
@@ -252,7 +257,12 @@ type Piece = { readonly bytes: number } & ({ readonly blob: Uint8Array } | Paged
 async function* piecesOf(
   context: AnsweringContext,
   { items }: DisclosureAnswer,
-  { provable, receiptOf, isWhole }: Proofs,
+  {
+    provable,
+    receiptOf,
+    isWhole,
+    assertStands,
+  }: Proofs & { readonly assertStands: () => Promise<void> },
 ): AsyncIterable<Piece> {
   const given = new Set<string>();
   for (const item of items) {
@@ -264,6 +274,8 @@ async function* piecesOf(
       given.add(name);
       const blob = await ownBlock(context, cid);
       if (blob === undefined) {
+        // It may have been erased on the way.
+        await assertStands();
         throw new StorageError("ERR_STORAGE_MISSING", `ciphertext is missing: ${name}`);
       }
       yield { blob, bytes: blob.length };

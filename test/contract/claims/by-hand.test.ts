@@ -3,8 +3,9 @@ import { run, written } from "./row.ts";
 import { COORDINATION } from "./rows-coordination.ts";
 import { SCREENS } from "./rows-screens.ts";
 import { SHARES } from "./rows-shares.ts";
+import { TOGETHER } from "./rows-together.ts";
 
-const ROWS = [...SHARES, ...SCREENS, ...COORDINATION];
+const ROWS = [...SHARES, ...SCREENS, ...COORDINATION, ...TOGETHER];
 
 describe("claims worked by hand", () => {
   it("are forty at least, each with another name", () => {

@@ -149,4 +149,28 @@ describe("an alias", () => {
       await expect(w.hl.alias(w.me, options), member).rejects.toMatchObject(invalid);
     }
   });
+
+  it("names the one whom it was filed for alone, once two are parted", async () => {
+    const { w, own, alias } = await agreed();
+    const other = await w.hl.ensureSubject(OTHER);
+    await w.hl.record(other, observation("bp-2"));
+    const merge = await w.hl.merge(other, w.me, { reason: "same papers" });
+    await w.hl.acceptAlias(other, alias, own);
+    expect((await w.ask(w.b, { patient: alias })).count).toBe(2);
+    await w.hl.unmerge(merge, { reason: "they are two" });
+    expect(await texts(await w.ask(w.b, { patient: alias }))).toEqual([observation("bp-1")]);
+    await expect(w.hl.acceptAlias(other, alias, own)).rejects.toMatchObject({
+      code: "ERR_RECORD_CONFLICT",
+    });
+  });
+
+  it("names nobody once the one whom it was filed for is forgotten, whoever was joined with them", async () => {
+    const { w, own, alias } = await agreed();
+    const other = await w.hl.ensureSubject(OTHER);
+    await w.hl.record(other, observation("bp-2"));
+    await w.hl.merge(other, w.me, { reason: "same papers" });
+    await w.hl.acceptAlias(other, alias, own);
+    await w.hl.erase(w.me, { all: true, forgetSubject: true, reason: "asked for" });
+    expect(await told(w, w.b, { patient: alias })).toEqual(await unknown(w));
+  });
 });

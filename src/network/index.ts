@@ -47,6 +47,7 @@ export {
 export type { ValidatorFault, ValidatorRefusal } from "./check-pending.ts";
 export { descriptionHandler, type DescriptionHandlerOptions } from "./description-handler.ts";
 export { ledgerHandler, type LedgerHandlerOptions } from "./ledger-handler.ts";
+export { answerRelayed, type AnswerRelayedOptions } from "./answer-relayed.ts";
 export { openReplica } from "./open-replica.ts";
 export type { PeerFault } from "./peer-list.ts";
 export type { PeerView } from "./peer-views.ts";
@@ -63,6 +64,7 @@ export {
 } from "./publish-ledger.ts";
 export type { PublishTarget } from "../transport/publish-target.ts";
 export { type PublishedHeads, publishHeads, type PublishHeadsOptions } from "./publish-heads.ts";
+export { relayHandler, type RelayHandlerOptions } from "./relay-handler.ts";
 export type { SessionOptions } from "./sessions.ts";
 export type { LedgerSource } from "./source.ts";
 export { type StateAnswer, verifyStateAnswer } from "./state-answer.ts";

@@ -31,6 +31,8 @@ describe("a relay", () => {
     expect(await readable(two.away.audit(two.patientHere))).toMatchObject([
       { id: answer.access, requester: two.home.member, purposes: ["TREAT"] },
     ]);
+    // A message, too: nothing is filed there for the home.
+    expect(await collect(two.home.pull(two.away.member, { peer: two.peer }))).toEqual([]);
     // The custodian's refusal arrives as such.
     expect(await send(two.peer, Uint8Array.of(1))).toBe("ERR_TRANSPORT_REFUSED");
     expect(two.errors).toMatchObject([{ code: "ERR_CONSENT_REQUEST" }]);

@@ -52,6 +52,14 @@ const BUDGETS = [
     gzip: 45_000,
     without: /nist|p256|ciphers|post-quantum|sha3|hpke|envelope\/(?!header)/,
   },
+  // deciding insurance claims, and reading and writing them as FHIR
+  {
+    name: "contract/claims",
+    code: 'export * from "healthledger/contract/claims";',
+    gzip: 22_000,
+    without: /curves|ciphers|post-quantum/,
+  },
+  { name: "fhir/claims", code: 'export * from "healthledger/fhir/claims";', gzip: 17_000 },
   { name: "core", code: 'export * from "healthledger";', gzip: 330_000 },
 ];
 

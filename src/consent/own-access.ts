@@ -9,7 +9,7 @@ const CAPACITY_ROLE = "healthledger|";
  * attest it: a request has it only by keys that the custodian attested of the person whom it is about.
  *
  * @example
- * createDirective({ ...said, permit: { roles: [capacityRole("guardian")], purposes: ["FAMRQT"] } });
+ * const rule = { roles: [capacityRole("guardian")], purposes: ["FAMRQT"] };
  */
 export const capacityRole = (capacity: Capacity): string => `${CAPACITY_ROLE}${capacity}`;
 

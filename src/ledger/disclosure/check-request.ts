@@ -131,7 +131,7 @@ export async function checkMessage(
   });
 }
 
-export const refuse = (reason: RequestRefusal) => ({ ok: false, reason }) as const;
+export const refuse = (reason: RequestRefusal): Refused => ({ ok: false, reason });
 
 /** Checks something that may not even be well formed. */
 export async function orMalformed<T>(check: () => Promise<T>): Promise<T | Refused> {

@@ -39,10 +39,12 @@ const OPTIONS: OptionsOf<HandInOptions> = {
  *   the directive is about somebody else, or would be void
  * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` or `ERR_ENVELOPE_DECRYPT` when the reply is not the custodian's
  * @example
+ * const trust = trustFromGenesis(genesis);
  * const salt = crypto.getRandomValues(new Uint8Array(32));
- * const signed = await signDirective(withdrawal, signer, { ledger: trust.ledger, person, salt });
+ * const signed = await signDirective(directive, signer, { ledger: trust.ledger, person, salt });
  * const { id } = await handInDirective({
- *   ...{ peer, trust, custodianKey, signer, agreement },
+ *   ...{ peer: httpPeer({ url: "https://hospital-a.example/ledger", did: custodian }), trust },
+ *   ...{ custodianKey: hospital.agreement(), signer, agreement },
  *   ...{ patient: person, signed, salt },
  * });
  */

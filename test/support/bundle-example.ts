@@ -9,12 +9,14 @@ const root = fileURLToPath(new URL("../../", import.meta.url));
  * Bundles an example with the sources in the place of the package, which may not be built.
  *
  * @param folder - where to write it; other packages are found from there
+ * @param platform - where it runs
  * @returns the program's file
  */
 export async function bundleExample(
   entry: string,
   folder: string,
   external: readonly string[] = [],
+  platform: "node" | "browser" = "node",
 ): Promise<string> {
   const { exports } = JSON.parse(await readFile(join(root, "package.json"), "utf8")) as {
     exports: Record<string, { default: string }>;
@@ -25,7 +27,7 @@ export async function bundleExample(
     outfile,
     bundle: true,
     format: "esm",
-    platform: "node",
+    platform,
     conditions: ["healthledger-source"],
     external: [...external],
     logLevel: "error",

@@ -47,8 +47,9 @@ export const custodianMutants: readonly SourceMutant[] = [
     {},
     mutant("retry-as-new-access", 2, [
       "ledger/disclosure/disclose.ts",
-      "    const earlier = await replays.answered(replayName, request.time);\n    if (earlier",
-      "    const earlier = undefined;\n    if (earlier",
+      "      (await context.kept?.answering(replayName)) ??\n" +
+        "      (await replays.answered(replayName, request.time));\n    if (earlier",
+      "      undefined;\n    if (earlier",
     ]),
   ),
   ofCustodians(

@@ -34,6 +34,8 @@ describe("what names a person", () => {
       ["assign", () => hl.assign({ source: "ehr", type: "Patient", id: "1" }, at)],
     ];
     for (const [name, call] of calls) {
+      // It lists what is about nobody known.
+      if (name === "held" && given === null) continue;
       await expect(call(), name).rejects.toMatchObject({
         code: "ERR_INPUT_INVALID",
         message: `${name} takes a person as ensureSubject gives them, not an identifier`,

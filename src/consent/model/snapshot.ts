@@ -32,6 +32,8 @@ export interface SnapshotDirective {
    * the head of its lineage when it was recorded, whatever the directive said.
    */
   readonly unreadable?: true;
+  /** Marks one that is kept and not filed yet: it follows what is not here, so its denies count and its permits do not. */
+  readonly waits?: true;
   /** Present if the grantor did not sign: the organisation that says that the grantor gave it. */
   readonly witness?: DirectiveWitness;
 }
@@ -143,6 +145,7 @@ export function snapshotCid(snapshot: ConsentSnapshot): CID {
         item.recordedAt ?? null,
         sorted((item.aliases ?? []).map(entryIdBytes)),
         ...(item.unreadable === true ? [true] : []),
+        ...(item.waits === true ? ["waits"] : []),
         ...witnessOf(item),
       ]);
   const value = {

@@ -33,8 +33,8 @@ export interface CompiledDirective {
    */
   unconfirmed: boolean;
   /**
-   * A doubted revocation or replacement that names the head: it may have ended the directives
-   * before it, so that they permit no more.
+   * A doubted revocation or replacement that names the head, or one that waits: it may have
+   * ended the directives before it, so that they permit no more.
    */
   doubtful: boolean;
   /** Later, uncontested directives that name it. */
@@ -99,8 +99,8 @@ function order(
   let beside: CompiledDirective[] = [];
   let own = false;
   let place = 0;
-  for (const source of list) {
-    const ids = new Set([source.entry, ...(source.aliases ?? [])]);
+  for (const source of waitingLast(list)) {
+    const ids = idsOf(source);
     const { directive } = source;
     const lacking =
       source.recordedAt !== undefined && !hasCapacity(source, snapshot, source.recordedAt);
@@ -114,6 +114,7 @@ function order(
     const unconfirmed = trust === DOUBTED || (trust === ELSEWHERE && own);
     own ||= trust === OWN;
     const known = byCid.get(cid);
+    if (known !== undefined && source.waits === true) continue;
     if (known !== undefined) {
       // Filed again: still the same statement, at its first place.
       for (const id of ids) known.ids.add(id);
@@ -131,14 +132,20 @@ function order(
     compiled.unconfirmed = unconfirmed;
     // Whether it would end older directives, were it not for its key or its witness.
     const wouldEnd = trust === DOUBTED && (source.witness?.by === snapshot.custodian || !own);
-    compiled.doubtful = wouldEnd && directive.mode === "revoke";
+    compiled.doubtful = (wouldEnd || source.waits === true) && directive.mode === "revoke";
     directives.push(compiled);
     if (compiled.doubtful) {
-      beside.push(compiled);
+      if (source.waits !== true) beside.push(compiled);
       continue;
     }
     if (isIneffective(compiled)) {
       for (const id of ids) mootIds.add(id);
+      continue;
+    }
+    if (source.waits === true && !isLasting(compiled)) {
+      compiled.contested = true;
+      compiled.doubtful = directive.mode === "replace";
+      contested.push(compiled);
       continue;
     }
     byCid.set(cid, compiled);
@@ -171,6 +178,32 @@ function order(
     }
   }
   return directives;
+}
+
+const idsOf = ({ entry, aliases = [] }: SnapshotDirective): Set<EntryId> =>
+  new Set([entry, ...aliases]);
+
+/**
+ * Moves the directives that wait behind those that came after them, up to a revocation or one that names them: what
+ * they wait for, once it is here, is still what they followed.
+ */
+function waitingLast(list: readonly SnapshotDirective[]): SnapshotDirective[] {
+  const sorted: SnapshotDirective[] = [];
+  let waiting: SnapshotDirective[] = [];
+  for (const one of list) {
+    if (one.waits === true) {
+      waiting.push(one);
+      continue;
+    }
+    const { mode, predecessors } = one.directive;
+    const ends = (other: SnapshotDirective): boolean =>
+      one.standing === "valid" &&
+      (mode === "revoke" || predecessors.some((id) => idsOf(other).has(id)));
+    for (const other of waiting) if (ends(other)) sorted.push(other);
+    waiting = waiting.filter((other) => !ends(other));
+    sorted.push(one);
+  }
+  return [...sorted, ...waiting];
 }
 
 const isLasting = ({ source: { directive } }: CompiledDirective): boolean =>

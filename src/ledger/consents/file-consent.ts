@@ -70,7 +70,7 @@ export interface FiledDirective {
   readonly salt: Uint8Array;
 }
 
-/** A delivered directive that is kept but does not count, because nothing here vouches for it yet. */
+/** A delivered directive that is kept and permits nothing; what it refuses counts once it is vouched for. */
 export interface HeldDirective {
   /** Names the link entry that keeps it. */
   readonly id: EntryId;

@@ -12,7 +12,10 @@ import { decodeIdentifiers, type PersonIdentifier } from "../index/rows.ts";
 import { isUnreadable } from "./unreadable-directives.ts";
 import type { Witness } from "./witnessed-directive.ts";
 
-/** A delivered directive that is kept but does not count, because nothing here vouches for it yet. */
+/**
+ * A delivered directive that is kept and permits nothing: nothing here vouches for it yet, or it follows what is not
+ * here. From when it is vouched for, what it refuses counts.
+ */
 export interface HeldContent {
   /** Names the link entry that keeps it. */
   readonly id: EntryId;

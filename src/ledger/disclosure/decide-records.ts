@@ -25,6 +25,7 @@ import type { Catalogue } from "../entries/catalogue.ts";
 import type { CatalogueItem } from "../entries/catalogue-item.ts";
 import { capacityFacts, speaks } from "../consents/attested-key.ts";
 import type { ConsentReader, FiledConsents } from "../consents/read-consents.ts";
+import { withWaiting } from "../consents/waiting.ts";
 import type { LedgerContext } from "../context.ts";
 import type { EntriesOfJoined } from "../persons/person-entries.ts";
 import type { FoldedRecord } from "../records/current-record.ts";
@@ -119,7 +120,8 @@ export async function decideRecords(
   const { catalogue, chain, signer } = context;
   const { request, sealed } = checked;
   const { records, others, merges } = await readDeciding(catalogue, subject);
-  const consents = await context.readConsents(others, chain.size - 1);
+  const filed = await context.readConsents(others, chain.size - 1);
+  const consents = await withWaiting(context, catalogue, others, filed, chain.size - 1);
   const attested = await judgeAttestations(context, request, sealed.attestations ?? [], asOf);
   const asker = askerOf(checked, consents, attested, signer.actor, asOf);
   const members = await membersNamed(context, request, asker.roles);

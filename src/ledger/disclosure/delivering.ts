@@ -10,7 +10,8 @@ export interface Delivery {
   /**
    * - `queued`: it may not have arrived
    * - `handed`: it arrived, and nothing proves that it counts there: it was refused, or the proof does not hold
-   * - `held`: it is kept there and does not count, since nothing vouches for its grantor or witness yet
+   * - `held`: it is kept there and permits nothing, since nothing vouches for its grantor or witness yet, or it follows
+   *   what is not there
    * - `filed`: proved to be filed there; only then it is in force there as the custodian's own is
    */
   readonly status: "queued" | "handed" | "held" | "filed";

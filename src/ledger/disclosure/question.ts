@@ -19,6 +19,7 @@ import { giveResult } from "../give-results.ts";
 import { giveRecord, type CurrentRecord } from "../records/current-record.ts";
 import { judgedForm } from "../records/judged-form.ts";
 import { decideWithCompanions } from "./companions.ts";
+import { withWaiting } from "../consents/waiting.ts";
 import type { Subject } from "../entries/subjects.ts";
 
 /** A custodian's question to itself: may this party have these records? */
@@ -85,7 +86,8 @@ export async function decideQuestion(
     throw new RangeError(`height must be from -1 (nothing) to ${newest}, the newest of the ledger`);
   }
   const known = await readDeciding(catalogue, subject, height);
-  const consents = await context.readConsents(known.others, height);
+  const filed = await context.readConsents(known.others, height);
+  const consents = await withWaiting(context, catalogue, known.others, filed, height);
   const roles = question.roles ?? [];
   const { requester, user, attestations = [] } = question;
   const asker = { requester, ...(user === undefined ? {} : { user }) };

@@ -64,12 +64,13 @@ describe("a directive that another custodian witnessed", () => {
     });
   });
 
-  it("counts once its witness is believed and it is received again", async () => {
+  it("refuses once its witness is believed, and is filed once it is received again", async () => {
     const w = await withRecord();
     await w.permit();
     await w.hl.receive(w.me, await delivered(w, says("deny", { lineage: "elsewhere" })));
-    await w.hl.trustWitnesses([w.b.signer.actor]);
     expect(await count(w)).toBe(1);
+    await w.hl.trustWitnesses([w.b.signer.actor]);
+    expect(await count(w)).toBe(0);
     const [held] = await w.hl.held(w.me);
     expect(await w.hl.receive(w.me, held!)).toMatchObject({ status: "filed" });
     expect(await w.hl.held(w.me)).toEqual([]);
@@ -179,9 +180,10 @@ describe("a directive that another custodian witnessed", () => {
     await w.permit();
     const kept = await w.hl.receive(w.me, refusal);
     const next = await retireKey(w);
-    await w.hl.trustWitnesses([next.actor]);
     const asked = { ...w.b, signer: next };
     expect((await w.ask(asked)).count).toBe(1);
+    await w.hl.trustWitnesses([next.actor]);
+    expect((await w.ask(asked)).count).toBe(0);
     const [held] = await w.hl.held(w.me);
     expect(held!.id).toEqual(kept.id);
     expect(await w.hl.receive(w.me, held!)).toMatchObject({ status: "filed" });

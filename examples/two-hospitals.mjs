@@ -1,8 +1,9 @@
 // @ts-check
 // Two hospitals that share a history and no server: each is a process with keys and a store of its own, and
 // nothing between them but HTTP. They found the ledger together, both record, one is killed in the middle and
-// goes on. A patient of North permits treatment, and South asks North and is answered; the patient withdraws, and
-// South is answered nothing. In the end both have verified the same history.
+// goes on. A patient of both permits treatment, at North: South asks North, is answered, and reads some of a film of
+// 50 MB. North delivers the consent to South, and is answered there too. The patient withdraws, which is delivered
+// as well, and neither is answered anything. In the end both have verified the same history.
 //
 //   node examples/two-hospitals.mjs [--data folder]
 import { spawn } from "node:child_process";
@@ -40,6 +41,8 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
 });
 const RECORDS = 12;
+/** Bytes of a film that is kept with a record. */
+const FILM = 50 * 1024 * 1024;
 /** The number that both hospitals know the patient by. */
 const MRN = { system: "urn:oid:1.2.3", value: "MRN-0012345" };
 const pause = (/** @type {number} */ ms) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -51,6 +54,37 @@ const observation = (id) => ({
   code: { coding: [{ system: "http://loinc.org", code: "8480-6", display: "Systolic" }] },
   valueQuantity: { value: 120, unit: "mmHg" },
 });
+
+/** A film, byte by byte what `at` says. */
+async function* film() {
+  for (let from = 0; from < FILM; from += 2 ** 20) {
+    yield Uint8Array.from({ length: Math.min(2 ** 20, FILM - from) }, (_, i) => at(from + i));
+  }
+}
+const at = (/** @type {number} */ place) => (place * 31 + (place >> 8)) & 255;
+
+/**
+ * Asks another custodian about the patient whom both know.
+ *
+ * @param {import("healthledger").Ledger} hl
+ * @param {string} did
+ * @param {string} name
+ */
+async function ask(hl, did, name) {
+  const answer = await hl.ask(did, { patient: MRN, purposes: ["TREAT"], user: "dr-lee" });
+  let found = 0;
+  let seen = "";
+  for await (const { attachments } of answer.items()) {
+    found += 1;
+    for (const one of attachments) {
+      const [from, to] = [FILM / 2, FILM / 2 + 1000];
+      const bytes = await one.range(from, to);
+      if (!bytes.every((byte, i) => byte === at(from + i))) throw new Error("another film");
+      seen = `, and 1,000 bytes from the middle of a film of ${await one.size()}`;
+    }
+  }
+  say(`asked ${name}: ${answer.decision.outcome}, ${found} records${seen}`);
+}
 
 /**
  * What both do: keys of their own, and a description for whom they know.
@@ -119,9 +153,12 @@ async function north(folder, port, south, nonce, token) {
   const handlers = new Map([["/founding/", describing]]);
   await serve(port, handlers);
   const own = await signDescription(keys, { name: "north", roles, for: nonce });
-  const members = [own, await descriptionOf(south, nonce, token)];
+  const theirs = await descriptionOf(south, nonce, token);
+  const did = verifyDescription(theirs, nonce).member.actor;
+  const members = [own, theirs];
   const genesis = await createGenesis({ origin: "history.example/two", members, nonce });
-  const hl = await openLedger({ storage, keys, genesis });
+  const custodians = [httpPeer({ url: `${south}/ledger`, did })];
+  const hl = await openLedger({ storage, keys, genesis, custodians });
   const source = publishHeads({ ledger: hl, chains: storage.chains, every: 50 });
   const serving = ledgerHandler({
     ...{ source, path: "/ledger", sequencer: hl.sequencer },
@@ -130,7 +167,9 @@ async function north(folder, port, south, nonce, token) {
   handlers.set("/ledger/", custodianHandler({ ledger: hl, path: "/ledger", otherwise: serving }));
   say(`founded ${hl.id}`);
   const patient = await hl.ensureSubject(MRN);
-  for (let i = 0; i < RECORDS; i++) await hl.record(patient, observation(`n${i}`));
+  for (let i = 1; i < RECORDS; i++) await hl.record(patient, observation(`n${i}`));
+  const attachments = [{ mediaType: "video/mp4", source: film() }];
+  await hl.record(patient, observation("n0"), { attachments });
   const wishes = createDirective({
     ...{ lineage: "privacy", grantor: "Patient/1", from: Date.now() - 1000 },
     basis: { uri: "https://example.org/privacy-policy", version: "1" },
@@ -143,15 +182,26 @@ async function north(folder, port, south, nonce, token) {
   });
   const filed = await hl.consent(patient, wishes, { witness: witness() });
   say("recorded all, and the patient permits treatment");
+  async function status() {
+    const told = (await hl.deliveries()).map(({ status: one }) => one);
+    say(`delivered to South: ${told.join(", ")}`);
+  }
   return {
     hl,
     close: () => source.close(),
+    ask: () => ask(hl, did, "South"),
+    async deliver() {
+      await hl.deliver(filed.id, { to: [did] });
+      await status();
+    },
     async withdraw() {
       const { root: _root, ...rest } = wishes;
       /** @type {import("healthledger/consent").Directive} */
       const withdrawn = { ...rest, mode: "revoke", default: "none", predecessors: [filed.id] };
-      await hl.consent(patient, withdrawn, { witness: witness() });
+      const { id } = await hl.consent(patient, withdrawn, { witness: witness() });
       say("the patient has withdrawn it");
+      await hl.deliver(id, { to: [did] });
+      await status();
     },
     async tell() {
       for await (const access of hl.audit(patient)) {
@@ -170,7 +220,8 @@ async function north(folder, port, south, nonce, token) {
  */
 async function south(folder, port, url, nonce, token) {
   const { keys, roles, describing, storage } = await organisation("south", folder, token);
-  await serve(port, new Map([["/founding/", describing]]));
+  const handlers = new Map([["/founding/", describing]]);
+  await serve(port, handlers);
   const [path, homePath] = [join(folder, "genesis.cbor"), join(folder, "home.txt")];
   let genesis = await fileAt(path);
   if (genesis === undefined) {
@@ -194,8 +245,10 @@ async function south(folder, port, url, nonce, token) {
     ...{ storage, keys, genesis, home, custodians: [home] },
     onFault: ({ error }) => say(`not reached: ${error.message}`),
   });
+  handlers.set("/ledger/", custodianHandler({ ledger: hl, path: "/ledger" }));
   say(`opened with ${hl.chain.size} blocks, ${(await hl.outbox()).length} in the outbox`);
-  const patient = await hl.ensureSubject({ system: "urn:oid:1.2.3", value: "MRN-south" });
+  await hl.trustWitnesses([did]); // what North's staff take down counts here
+  const patient = await hl.ensureSubject(MRN);
   for (let i = 0; i < RECORDS; i++) {
     // Again after being killed is harmless.
     await hl.record(patient, observation(`s${i}`), { idempotencyKey: `s${i}` });
@@ -205,12 +258,7 @@ async function south(folder, port, url, nonce, token) {
   return {
     hl,
     close: async () => {},
-    async ask() {
-      const answer = await hl.ask(did, { patient: MRN, purposes: ["TREAT"], user: "dr-lee" });
-      const found = [];
-      for await (const { resource } of answer.items()) found.push(resource?.["id"]);
-      say(`asked North: ${answer.decision.outcome}, ${found.length} records ${found.join(" ")}`);
-    },
+    ask: () => ask(hl, did, "North"),
   };
 }
 
@@ -279,16 +327,18 @@ async function watch() {
     const failed = once(child, "exit").then(([code]) => {
       if (code) throw new Error(`${name} failed`);
     });
-    /** @param {string} text */
-    const hears = (text) =>
-      Promise.race([
+    /** @param {string} text @param {number} [times] that it is said */
+    const hears = (text, times = 1) => {
+      const found = () => heard.filter((line) => line.startsWith(text));
+      return Promise.race([
         failed,
         new Promise((resolve) => {
-          const wake = () => resolve(undefined);
+          const wake = () => found().length >= times && resolve(undefined);
           waiting.push({ text, wake });
-          if (heard.some((line) => line.startsWith(text))) wake();
+          wake();
         }),
-      ]).then(() => heard.find((line) => line.startsWith(text)) ?? "");
+      ]).then(() => found().at(-1) ?? "");
+    };
     return { child, hears };
   }
   const home = begin("north");
@@ -300,12 +350,18 @@ async function watch() {
   const second = begin("south");
   await second.hears("recorded all");
   second.child.stdin.write("ask\n");
-  const permitted = await second.hears("asked North: permit");
-  if (!permitted.includes(` ${RECORDS} records`)) throw new Error("not all was released");
+  await second.hears(`asked North: permit, ${RECORDS} records, and 1,000 bytes`);
+  home.child.stdin.write("ask\n");
+  await home.hears("asked South: deny, 0 records");
+  home.child.stdin.write("deliver\n");
+  await home.hears("delivered to South: filed");
+  home.child.stdin.write("ask\n");
+  await home.hears(`asked South: permit, ${RECORDS} records`);
   home.child.stdin.write("withdraw\n");
-  await home.hears("the patient has withdrawn");
-  second.child.stdin.write("ask\n");
+  await home.hears("delivered to South: filed, filed");
+  for (const { child } of [second, home]) child.stdin.write("ask\n");
   await second.hears("asked North: deny, 0 records");
+  await home.hears("asked South: deny, 0 records", 2);
   home.child.stdin.write("tell\n");
   await home.hears(`told the patient: asked for TREAT, ${RECORDS} released`);
   await home.hears("told the patient: asked for TREAT, 0 released");

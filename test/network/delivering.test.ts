@@ -5,10 +5,13 @@ import { decode, encode } from "../../src/codec/dag-cbor.ts";
 import { toEntryId } from "../../src/codec/ids.ts";
 import { fromConsent } from "../../src/fhir/consent-in/from-consent.ts";
 import {
+  decodeDeliver,
   decodeDeliverReply,
   encodeDeliver,
   encodeDeliverReply,
 } from "../../src/ledger/disclosure/delivery-format.ts";
+import { openAsk } from "../../src/ledger/disclosure/ask-format.ts";
+import { decodeMessage, decodeSignedMessage } from "../../src/ledger/disclosure/message.ts";
 import { openMessagePage } from "../../src/ledger/disclosure/message-pages.ts";
 import { sendMessage } from "../../src/ledger/disclosure/send-ask.ts";
 import { TransportError } from "../../src/errors.ts";
@@ -144,6 +147,52 @@ describe("a directive that waits", () => {
     expect(await again.deliveries()).toEqual([queued]);
     expect(await again.deliverPending()).toMatchObject([{ consent: id, status: "filed" }]);
     expect(await again.deliveries()).toMatchObject([{ status: "filed" }]);
+  });
+
+  it.each(["ERR_TRANSPORT_REFUSED", "ERR_TRANSPORT_FAILED"] as const)(
+    "does not wait behind one that always fails: %s",
+    async (code) => {
+      const two = await delivering(closing);
+      const { ask } = two.wire;
+      const unreachable = (): never => {
+        throw new TransportError("ERR_TRANSPORT_FAILED", "cut off");
+      };
+      two.wire.ask = unreachable;
+      const first = await consentAway(two, { lineage: "another" });
+      const second = await consentAway(two);
+      for (const { id } of [first, second]) {
+        expect(await two.away.deliver(id, toHome(two))).toMatchObject([{ status: "queued" }]);
+      }
+      two.wire.ask = async function* (sealed) {
+        const { signed } = (await openAsk(sealed, address(two), [two.homeKeys.agreement()]))!;
+        const { content } = decodeMessage(decodeSignedMessage(signed).message);
+        const shown = decode(decodeDeliver(content).entry) as { readonly place: readonly number[] };
+        if (shown.place[0] === first.place.height) throw new TransportError(code, "not this one");
+        yield* ask(sealed);
+      };
+      expect(await two.away.deliverPending()).toMatchObject([
+        { consent: first.id, status: "queued", error: { code } },
+        { consent: second.id, status: "filed" },
+      ]);
+      two.wire.ask = ask;
+      expect(await two.away.deliverPending()).toMatchObject([
+        { status: "filed" },
+        { status: "filed" },
+      ]);
+    },
+  );
+
+  it("is no longer to be delivered once it is erased", async () => {
+    const two = await delivering(closing);
+    two.wire.ask = () => {
+      throw new TransportError("ERR_TRANSPORT_FAILED", "cut off");
+    };
+    const { id } = await consentAway(two);
+    await two.away.deliver(id, toHome(two));
+    expect(await two.away.deliveries()).toMatchObject([{ status: "queued" }]);
+    await two.away.erase(two.there, { class: "directive", reason: "asked for", all: true });
+    expect(await two.away.deliveries()).toEqual([]);
+    expect(await two.away.deliverPending()).toEqual([]);
   });
 
   it("is held for a grantor whom only the sender attests, until the recipient does", async () => {

@@ -1,7 +1,7 @@
 import { equalBytes } from "../../bytes/compare.ts";
 import { memberKey } from "../../chain/state.ts";
 import { entryIdBytes, type EntryId } from "../../codec/ids.ts";
-import { InputError, LedgerError } from "../../errors.ts";
+import { InputError, LedgerError, TransportError } from "../../errors.ts";
 import { CONSENT_PARTS, openParts, type ConsentReader } from "../consents/read-consents.ts";
 import type { LedgerContext } from "../context.ts";
 import { deliveriesLocal, type CatalogueItem } from "../entries/catalogue-item.ts";
@@ -27,6 +27,8 @@ import { openShown, showEntry } from "./shown-entry.ts";
 import { FILED_PARTS } from "./take-delivery.ts";
 
 const invalid = (what: string): InputError => new InputError("ERR_INPUT_INVALID", what);
+/** Failures to reach a custodian, one after another, after which the rest waits for the next call. */
+const UNREACHED = 2;
 const nameOf = (consent: EntryId, to: string): string => `${consent} ${to}`;
 
 /** Makes the calls. */
@@ -102,6 +104,10 @@ export function deliveryCalls(
         told.set(nameOf(consent, to), { consent, to, status, since, ...proved });
       }
     }
+    for (const [name, { consent, status }] of told) {
+      // What was erased here is delivered no more.
+      if (status !== "filed" && (await consentOf(consent)) === undefined) told.delete(name);
+    }
     return [...told].map(([name, one]) => {
       const { error, handedAt } = attempts.get(name) ?? {};
       if (one.status === "filed") return one;
@@ -152,30 +158,43 @@ export function deliveryCalls(
     return equalBytes(theirs, ours) ? { ...what, status: "filed", entry: shown.id } : undefined;
   }
 
-  /** Delivers what is not filed, to several custodians at a time and to each in order. */
+  /**
+   * Delivers what is not filed, to several custodians at a time: what failed before goes last, so that nothing else
+   * waits behind it. A custodian keeps what comes before an earlier directive of its lineage.
+   */
   async function sendAll(
     wanted: (one: Delivery) => boolean,
     signal: AbortSignal | undefined,
   ): Promise<void> {
     const waiting = (await list()).filter((one) => one.status !== "filed" && wanted(one));
+    const inOrder = [
+      ...waiting.filter(({ error }) => error === undefined),
+      ...waiting.filter(({ error }) => error !== undefined),
+    ];
     await Promise.all(
       [...new Set(waiting.map(({ to }) => to))].map((to) =>
         turns.exclusive(`deliveries ${to}`, async () => {
-          for (const one of waiting) {
-            if (one.to !== to) continue;
-            try {
-              await send(one, signal);
-            } catch (error) {
-              signal?.throwIfAborted();
-              if (!(error instanceof LedgerError)) throw error;
-              attempts.set(nameOf(one.consent, one.to), { error });
-              // What follows in the lineage must not arrive before it.
-              return;
-            }
+          let unreached = 0;
+          for (const one of inOrder) {
+            if (one.to !== to || unreached === UNREACHED) continue;
+            unreached = (await isReached(one, signal)) ? 0 : unreached + 1;
           }
         }),
       ),
     );
+  }
+
+  /** Delivers one directive to one custodian; keeps what it failed with. */
+  async function isReached(one: Delivery, signal: AbortSignal | undefined): Promise<boolean> {
+    try {
+      await send(one, signal);
+      return true;
+    } catch (error) {
+      signal?.throwIfAborted();
+      if (!(error instanceof LedgerError)) throw error;
+      attempts.set(nameOf(one.consent, one.to), { error });
+      return !(error instanceof TransportError) || error.code === "ERR_TRANSPORT_REFUSED";
+    }
   }
 
   return {

@@ -3,11 +3,9 @@ import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { basename, join } from "node:path";
 import { createInterface } from "node:readline";
-import { symlink } from "node:fs/promises";
 import { setTimeout as pause } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
-import { build } from "esbuild";
 import { SYNC_CALLS } from "../../src/testing/sync-probe.ts";
+import { bundlePrograms } from "../support/bundle-programs.ts";
 import type { Told } from "./party.ts";
 
 /** One of the organisations' processes, which can be killed and started again. */
@@ -33,17 +31,13 @@ export interface Party {
 /** MiB of old objects that a process may have. */
 export const MOST_HEAP = 128;
 
-/** Bundles the programs of the processes: one that is killed again and again must start quickly. */
+/** Bundles the programs of the processes. */
 export async function buildPrograms(folder: string): Promise<(name: string) => string> {
   const names = ["home", "member", "witness", "validator"].map((name) => `${name}-child`);
-  await build({
-    entryPoints: names.map((name) => fileURLToPath(new URL(`${name}.ts`, import.meta.url))),
-    ...{ outdir: folder, outExtension: { ".js": ".mjs" }, bundle: true, splitting: true },
-    ...{ platform: "node", format: "esm", packages: "external", logLevel: "error" },
-    conditions: ["healthledger-source"],
-  });
-  const packages = fileURLToPath(new URL("../../node_modules", import.meta.url));
-  await symlink(packages, join(folder, "node_modules"));
+  await bundlePrograms(
+    names.map((name) => new URL(`${name}.ts`, import.meta.url)),
+    folder,
+  );
   return (name) => join(folder, `${name}-child.mjs`);
 }
 

@@ -2,9 +2,9 @@ import { decode } from "@ipld/dag-cbor";
 import { CID } from "multiformats/cid";
 import { openVault } from "../../../../src/ledger/vault/vault.ts";
 import { openEnvelope } from "../../../../src/envelope/open.ts";
-import { memoryStorage } from "../../../../src/storage/memory.ts";
+import type { KeyStore } from "../../../../src/identity/key-store.ts";
+import type { FullStorage } from "../../../../src/storage/types.ts";
 import { entriesIn, entryIdOf, type History } from "../oracle.ts";
-import type { Custodian } from "./programs.ts";
 
 type Fields = Record<string, unknown>;
 const hex = (bytes: unknown): string => Buffer.from(bytes as Uint8Array).toString("hex");
@@ -18,6 +18,8 @@ export interface Fact {
   readonly local: string;
   /** The entry that it follows. */
   readonly replaces: string | undefined;
+  /** The entry of another custodian, which delivered it. */
+  readonly origin: string | undefined;
   readonly content: Uint8Array | undefined;
 }
 
@@ -29,7 +31,7 @@ export interface PublicFact {
   readonly fields: Fields;
 }
 
-export function publicFacts({ blocks }: History): PublicFact[] {
+export function publicFacts({ blocks }: Pick<History, "blocks">): PublicFact[] {
   return blocks.flatMap((block, height) =>
     entriesIn(block).map(({ author, bytes }) => {
       const fields = decode<Fields>(bytes);
@@ -40,12 +42,11 @@ export function publicFacts({ blocks }: History): PublicFact[] {
 
 /** Opens all entries of a custodian that are on the ledger, in its order. */
 export async function factsOf(
-  { keys, data }: Pick<Custodian, "keys" | "data">,
+  { keys, storage }: { readonly keys: KeyStore; readonly storage: FullStorage },
   ledger: CID,
-  { blocks }: History,
+  { blocks }: Pick<History, "blocks">,
 ): Promise<Fact[]> {
   const signer = keys.signer();
-  const storage = memoryStorage({ data });
   const found = blocks.flatMap((block, height) =>
     entriesIn(block)
       .filter(({ author }) => author === signer.actor)
@@ -79,6 +80,7 @@ export async function factsOf(
       ...{ id: entryIdOf(ledger, signer.actor, bytes), height, op: manifest["op"] as string },
       local: hex(manifest["local"]),
       replaces: manifest["replaces"] === undefined ? undefined : hex(manifest["replaces"]),
+      origin: manifest["origin"] === undefined ? undefined : hex(manifest["origin"]),
       content: parts.get("content"),
     });
   }

@@ -47,10 +47,10 @@ interface OpenedAnswer extends SentAnswer {
 }
 
 export interface Judging {
-  readonly plan: CustodiansPlan;
+  readonly plan: Pick<CustodiansPlan, "isCosigned" | "maxAge">;
   readonly ledger: CID;
-  readonly custodians: ReadonlyMap<string, Custodian>;
-  readonly wire: AskingWire;
+  readonly custodians: ReadonlyMap<string, Pick<Custodian, "keys" | "answers">>;
+  readonly wire: Pick<AskingWire, "sent" | "arrived" | "heard">;
   readonly models: ReadonlyMap<string, PersonModel>;
   readonly publicly: readonly PublicFact[];
   readonly problem: (what: string) => void;
@@ -98,7 +98,9 @@ async function openSent(
     problem("an answer to what is no ask");
     return undefined;
   }
-  const { request: signed } = decode<{ request: Uint8Array }>(ask.bytes);
+  const { request: signed } = decode<{ request?: Uint8Array }>(ask.bytes);
+  // A message, such as a delivery, releases no record.
+  if (signed === undefined) return undefined;
   const asked = createHash("sha256").update(signed).digest();
   const { requester } = decode<Fields>(decode<{ request: Uint8Array }>(signed).request);
   const asker = [...custodians.values()].find(({ keys }) => didOf(keys) === requester)!;

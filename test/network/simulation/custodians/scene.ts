@@ -1,7 +1,7 @@
 import { ledgerId } from "../../../../src/block/genesis.ts";
 import { signDescription } from "../../../../src/chain/description.ts";
 import { createGenesis } from "../../../../src/ledger/create-genesis.ts";
-import { memoryData } from "../../../../src/storage/memory.ts";
+import { memoryData, memoryStorage } from "../../../../src/storage/memory.ts";
 import { simulateNetwork, type SimulatedNode } from "../../../../src/testing/simulate-network.ts";
 import { NONCE, organisation, WRITER } from "../../../support/founders.ts";
 import { signerFor, START } from "../../../support/ledger.ts";
@@ -187,7 +187,10 @@ export async function playCustodians(seed: number): Promise<CustodiansOutcome> {
 
   const history = historyOf(custodians.get("home")!.data, ledger.toString())();
   const models = new Map<string, ReturnType<typeof modelOf>>();
-  for (const own of all) models.set(own.name, modelOf(await factsOf(own, ledger, history)));
+  for (const { name, keys, data } of all) {
+    const storage = memoryStorage({ data });
+    models.set(name, modelOf(await factsOf({ keys, storage }, ledger, history)));
+  }
   const publicly = publicFacts(history);
   const answers = await judgeAnswers({
     ...{ plan, ledger, custodians, wire, models, publicly },

@@ -25,7 +25,7 @@ export interface AskingWire {
   /** When a custodian last heard of its home, or what of a cosigner; in ms of the simulation. */
   readonly heard: ReadonlyMap<string, readonly number[]>;
   answering(name: string, handler: Handler): Handler;
-  listening(name: string, machine: SimulatedMachine): SimulatedMachine["fetch"];
+  listening(name: string, machine: Pick<SimulatedMachine, "fetch">): SimulatedMachine["fetch"];
   /** From now on, one ask of this member; later, what was sent and what was read last. */
   following(name: string): () => { readonly ask: string; readonly answer: string };
 }

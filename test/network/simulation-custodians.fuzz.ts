@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { effort } from "../support/effort.ts";
 import { playCustodians } from "./simulation/custodians/scene.ts";
 
-const SEEDS = effort("HEALTHLEDGER_CUSTODIAN_SEEDS", { full: 1000, short: 200 });
+const SEEDS = effort("HEALTHLEDGER_CUSTODIAN_SEEDS", { full: 1000, short: 120 });
 
 describe("a simulated network of custodians that ask one another", () => {
   it(`keeps its rules in ${SEEDS} seeds`, async () => {

@@ -274,6 +274,8 @@ async function attest(
 }
 
 async function remove({ governance }: Ledger, lab: Custodian): Promise<void> {
+  // Done before the process was killed.
+  if ((await governance.members()).every(({ actor }) => actor !== didOf(lab))) return;
   const proposal = await governance.propose({ members: [{ remove: didOf(lab) }] });
   await governance.enact(proposal, [await governance.approve(proposal)]);
 }

@@ -72,7 +72,7 @@ export const custodianMutants: readonly SourceMutant[] = [
     { hasProxy: true },
     mutant(
       "page-order-unbound",
-      6,
+      37,
       ...SMALL_PAGES.patches.map(({ file, find, replace }) => [file, find, replace] as const),
       [
         "ledger/disclosure/reply-pages.ts",
@@ -206,7 +206,7 @@ export const networkMutants: readonly SourceMutant[] = [
     "if (Math.abs(now() - time) > maxTxAge() / 2) await renew(item);",
     "if (time === undefined) await renew(item);",
   ]),
-  mutant("signed-anew-unsure", 25, [
+  mutant("signed-anew-unsure", 326, [
     "ledger/elsewhere/settling.ts",
     "    if (!(await isPassed(item))) {\n      return hold(",
     "    if (isPassed === undefined) {\n      return hold(",

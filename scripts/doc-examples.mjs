@@ -173,6 +173,7 @@ const GIVEN_IN = {
     hospitalB: text,
     options: type("OpenLedgerOptions"),
     peer: type("LedgerPeer", "/network"),
+    relay: text,
     replica: type("Replica", "/network"),
     signal: "AbortSignal",
     source: type("LedgerSource", "/network"),

@@ -18,7 +18,8 @@ const FORKED = "ERR_CHAIN_FORKED";
 /** What a frozen ledger still does. */
 const READS_ONLY = [
   ...["findSubject", "mixed", "proposals", "find", "unassigned", "read", "attachments", "records"],
-  ...["held", "evidence", "directives", "decide", "audit", "pendingReviews", "compact"],
+  ...["held", "evidence", "directives", "decide", "pull", "deliveries", "audit", "pendingReviews"],
+  "compact",
   ...["pendingErasures", "pendingWork", "fork", "takeFork", "verify", "verifyBlobs", "lost"],
   ...["follow", "outbox", "members", "propose", "explain", "policySteps"],
 ];
@@ -104,6 +105,7 @@ describe("a ledger whose checkpoint key signed two histories", () => {
       reattribute: [id, me],
       assign: [id, me],
       relabelStale: [],
+      deliverPending: [],
       record: [me, observation("bp-2")],
       amend: [id, observation("bp-2")],
       recordBundle: [me, bundle],

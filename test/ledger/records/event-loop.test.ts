@@ -29,7 +29,8 @@ describe("recordBundle and the event loop", () => {
     let sinceTurn = 0;
     const random = (length: number): Uint8Array => {
       sinceTurn++;
-      return bytesFor(`drawn ${drawn++}`).slice(0, length);
+      const bytes = bytesFor(`drawn ${drawn++}`);
+      return Uint8Array.from({ length }, (_, i) => bytes[i % bytes.length]!);
     };
     const { hl, me } = await ward({ random });
     let now = 1e6;

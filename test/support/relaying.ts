@@ -5,7 +5,7 @@ import { Readable } from "node:stream";
 import { answerRelayed, type AnswerRelayedOptions } from "../../src/network/answer-relayed.ts";
 import { relayHandler, type RelayHandlerOptions } from "../../src/network/relay-handler.ts";
 import { sleep } from "../../src/storage/sleep.ts";
-import { httpPeer } from "../../src/transport/http.ts";
+import { httpPeer, MAX_WAIT } from "../../src/transport/http.ts";
 import { toBase64Url } from "../../src/bytes/base64.ts";
 import type { Signer } from "../../src/identity/signer.ts";
 import { decodeGivenToken, signSessionRequest } from "../../src/transport/session-request.ts";
@@ -76,10 +76,15 @@ export async function relayed(
   const errors: unknown[] = [];
   const seen: Seen = { bytes: [], paths: [], change: (body) => body };
   const now = () => two.clock.now;
+  let waiting = 0;
   const handler = relayHandler({
     ...{ source, sessions: { did: home.member, now }, path: "/ledger" },
     onError: (error) => errors.push(error),
     ...options,
+    sleep(ms, signal) {
+      if (ms === MAX_WAIT * 1000) waiting++;
+      return (options.sleep ?? sleep)(ms, signal);
+    },
   });
   const url = await serveStreams(closing, handler, seen);
   const me = await away.ensureSubject(MRN);
@@ -92,6 +97,7 @@ export async function relayed(
   const stopping = new AbortController();
   const session = { ledger: away.id, signer: two.awayKeys.signer(), now };
   const begin = (more: Partial<AnswerRelayedOptions> = {}) => {
+    waiting = 0;
     const running = answerRelayed({
       ...{ ledger: away, url, relay: home.member, session, signal: stopping.signal },
       onError: (error) => errors.push(error),
@@ -105,11 +111,9 @@ export async function relayed(
   };
   if (answering !== undefined) begin(answering);
   const peer = httpPeer({ url: `${url}/relay/${away.member}`, did: away.member });
-  const polls = () => seen.paths.filter((path) => path.includes("?wait=")).length;
-  /** Waits until the member polls. */
+  /** Waits until the member waits for an ask. */
   const there = async () => {
-    while (polls() === 0) await sleep(5);
-    await sleep(20);
+    while (waiting === 0) await sleep(5);
   };
   /** A token of the relay. */
   const tokenOf = async (signer: Signer) => {

@@ -30,4 +30,5 @@ for (let n = Number(first); ; n++) {
   say(`erasing ${gone.id}`);
   await hl.erase(me, { records: [gone.id], reason: "withdrawn" });
   say(`erased ${gone.id}`);
+  console.log("erased");
 }

@@ -34,8 +34,8 @@ describe("a process that erases", () => {
         stdio: ["ignore", "pipe", "inherit"],
       });
       const exited = once(running, "exit");
-      // In one of four rounds while it opens, and completes what the last one began.
-      const wanted = round % 4 === 3 ? "opening" : "ready";
+      // In one of four rounds once it has erased something; in one while it opens, and completes what the last began.
+      const wanted = ["ready", "ready", "erased", "opening"][round % 4]!;
       let said = "";
       for await (const chunk of running.stdout.iterator({ destroyOnReturn: false })) {
         said += String(chunk);

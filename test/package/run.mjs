@@ -160,7 +160,7 @@ try {
   }
   const stray = files.filter(
     (path) =>
-      !/^(dist\/|docs\/.*\.md$|examples\/.*\.(mjs|json|md)$|[A-Z]+(\.md)?$|package\.json$)/.test(
+      !/^(dist\/|docs\/.*\.md$|examples\/.*\.(mjs|json|md|html|css)$|[A-Z]+(\.md)?$|package\.json$)/.test(
         path,
       ),
   );

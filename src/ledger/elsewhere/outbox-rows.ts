@@ -33,37 +33,52 @@ export interface OutboxRow {
 /** The outbox of one ledger in a state store: rows in the order in which they are sent. */
 export interface OutboxRows {
   keyOf(order: number): Uint8Array;
-  put(order: number, row: OutboxRow): StateChange;
-  remove(order: number): StateChange;
-  /** In order; a row that cannot be read has none. */
+  /** Writes a row, and beside it that there is one. */
+  put(order: number, row: OutboxRow): readonly StateChange[];
+  remove(order: number): readonly StateChange[];
+  /** In order; one that cannot be read, or is lost, has no row. */
   list(): Promise<readonly { readonly order: number; readonly row: OutboxRow | undefined }[]>;
 }
 
 const PREFIX = "outbox/";
+/** Says of each row that there is one, so that none can be lost by itself. */
+const KEPT = "outbox-kept/";
+const HERE = Uint8Array.of(1);
 /** Beyond the entries' bytes: signature, transaction, changes of state. */
 const ROOM = 4 * 1024 * 1024;
 
 /** The rows of a ledger. */
 export function outboxRows(state: StateStore, ledger: CID): OutboxRows {
-  const prefix = utf8ToBytes(`${PREFIX}${ledger.toString()}/`);
-  const keyOf = (order: number): Uint8Array => {
+  const [rows, kept] = [PREFIX, KEPT].map((name) => utf8ToBytes(`${name}${ledger.toString()}/`));
+  const named = (prefix: Uint8Array, order: number): Uint8Array => {
     const number = new Uint8Array(8);
     new DataView(number.buffer).setBigUint64(0, BigInt(order));
     return concatBytes(prefix, number);
   };
+  const keyOf = (order: number): Uint8Array => named(rows!, order);
+  async function* below(prefix: Uint8Array) {
+    const lt = concatBytes(prefix, new Uint8Array(9).fill(0xff));
+    for await (const { key, value } of state.scan({ gte: prefix, lt })) {
+      if (key.length !== prefix.length + 8) continue;
+      const number = new DataView(key.buffer, key.byteOffset + prefix.length).getBigUint64(0);
+      yield { order: Number(number), value };
+    }
+  }
   return {
     keyOf,
-    put: (order, row) => ({ key: keyOf(order), value: encodeRow(row) }),
-    remove: (order) => ({ key: keyOf(order), value: null }),
+    put: (order, row) => [
+      { key: keyOf(order), value: encodeRow(row) },
+      { key: named(kept!, order), value: HERE },
+    ],
+    remove: (order) => [
+      { key: keyOf(order), value: null },
+      { key: named(kept!, order), value: null },
+    ],
     async list() {
-      const found: { order: number; row: OutboxRow | undefined }[] = [];
-      const lt = concatBytes(prefix, new Uint8Array(9).fill(0xff));
-      for await (const { key, value } of state.scan({ gte: prefix, lt })) {
-        if (key.length !== prefix.length + 8) continue;
-        const number = new DataView(key.buffer, key.byteOffset + prefix.length).getBigUint64(0);
-        found.push({ order: Number(number), row: readRow(value) });
-      }
-      return found;
+      const found = new Map<number, OutboxRow | undefined>();
+      for await (const { order } of below(kept!)) found.set(order, undefined);
+      for await (const { order, value } of below(rows!)) found.set(order, readRow(value));
+      return [...found].toSorted(([a], [b]) => a - b).map(([order, row]) => ({ order, row }));
     },
   };
 }

@@ -133,7 +133,7 @@ export async function openOutbox(chain: AppendableChain, storage: LedgerStorage)
         const order = ++last;
         appendTo(blobs, writes.blobs ?? []);
         appendTo(state, writes.state ?? []);
-        state.push(rows.put(order, row));
+        appendTo(state, rows.put(order, row));
         return { order, row, prepared };
       });
       await storage.commit({ blobs, state });
@@ -141,16 +141,16 @@ export async function openOutbox(chain: AppendableChain, storage: LedgerStorage)
     },
     async replace(item, change) {
       const row = { ...item.row, ...change };
-      await storage.state.batch([rows.put(item.order, row)]);
+      await storage.state.batch(rows.put(item.order, row));
       item.row = row;
       item.prepared = preparedAgain(chain, row.signed);
     },
     async complete(item) {
-      await storage.state.batch([rows.remove(item.order), ...item.row.withBlock]);
+      await storage.state.batch([...rows.remove(item.order), ...item.row.withBlock]);
       forget(item);
     },
     async remove(item) {
-      await storage.state.batch([rows.remove(item.order)]);
+      await storage.state.batch(rows.remove(item.order));
       forget(item);
     },
     forget,
@@ -162,7 +162,7 @@ export async function openOutbox(chain: AppendableChain, storage: LedgerStorage)
         // Whichever signature it was recorded with.
         const item = byEntries.get(bytesKey(entries));
         if (item?.prepared.transaction.author !== author) continue;
-        changes.push(rows.remove(item.order));
+        appendTo(changes, rows.remove(item.order));
         appendTo(changes, item.row.withBlock);
         item.place = { height, transaction };
         outbox.onArrival(item);
@@ -183,7 +183,7 @@ export async function openOutbox(chain: AppendableChain, storage: LedgerStorage)
       const order = [...damaged, ...items.keys()].find((one) => String(one) === id);
       const item = order === undefined ? undefined : items.get(order);
       if (order !== undefined && item === undefined) {
-        await storage.state.batch([rows.remove(order)]);
+        await storage.state.batch(rows.remove(order));
         damaged.delete(order);
         return undefined;
       }

@@ -259,9 +259,9 @@ describe("whoever can write to the store", () => {
     const row = { withBlock: [], since: 1, told: false };
     const genuine = await signTransaction(own, { ...fields, entries: recordEntries(1), seq: 2 });
     await two.awayStorage.state!.batch([
-      rows.put(900, { ...row, signed: forged }),
+      ...rows.put(900, { ...row, signed: forged }),
       // Another entry under a signature of this member's.
-      rows.put(901, { ...row, signed: { ...genuine, entries } }),
+      ...rows.put(901, { ...row, signed: { ...genuine, entries } }),
       { key: rows.keyOf(902), value: Uint8Array.of(1, 2, 3) },
     ]);
     const again = await open();
@@ -293,12 +293,40 @@ describe("whoever can write to the store", () => {
     await emptied(two, again);
     await again.close();
     const rows = outboxRows(two.awayStorage.state!, hl.id);
-    await two.awayStorage.state!.batch([rows.put(waiting!.order, waiting!.row!)]);
+    await two.awayStorage.state!.batch(rows.put(waiting!.order, waiting!.row!));
     const third = await open();
     await emptied(two, third);
     const reached = await counts(two, hl.member);
     expect([...reached.values()].every((count) => count === 1)).toBe(true);
     expect(reached.size).toBe(3);
+  });
+});
+
+describe("a store that loses what waits", () => {
+  it("has nothing decided without a refusal that may be lost, until somebody dismisses it", async () => {
+    two = await twoHospitals();
+    const hl = await open();
+    const me = await hl.ensureSubject(MRN);
+    await hl.record(me, observation("o1"));
+    two.peer.isDown = true;
+    const refusing = hl.consent(me, treatmentOnly(patient), { witness });
+    expect(await codeOf(refusing)).toBe("ERR_CHAIN_PENDING");
+    const [waiting] = await rowsOf(hl);
+    await hl.close();
+    const rows = outboxRows(two.awayStorage.state!, hl.id);
+    await two.awayStorage.state!.batch([{ key: rows.keyOf(waiting!.order), value: null }]);
+    const again = await open();
+    const [item, ...more] = await again.outbox();
+    expect([item?.refused, more]).toEqual(["damaged", []]);
+    const question = { requester: two.home.member, purposes: ["TREAT"] };
+    expect(await codeOf(again.decide(me, question))).toBe("ERR_CHAIN_PENDING");
+    expect(await codeOf(again.disclose(Uint8Array.of(1)))).toBe("ERR_CHAIN_PENDING");
+    two.peer.isDown = false;
+    await again.dismissRefused(item!.id);
+    expect(await again.outbox()).toEqual([]);
+    expect(await codeOf(again.decide(me, question))).toBe("resolved");
+    await again.close();
+    expect(await (await open()).outbox()).toEqual([]);
   });
 });
 

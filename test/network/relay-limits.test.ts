@@ -36,7 +36,7 @@ describe("a relay's limits", () => {
   it("holds few asks for a member that is slow, and none for one that is absent", async () => {
     let callers = 0;
     const callerOf = () => `${callers++}`;
-    const two = await relayed(closing, { sleep: forEver, callerOf }, undefined);
+    const two = await relayed(closing, { sleep: forEver, callerOf }, "nobody");
     const absent = Array.from({ length: 1000 }, async () => (await two.asks()).status);
     expect(new Set(await Promise.all(absent))).toEqual(new Set([503]));
     two.begin({ fetch: takesOne() });
@@ -55,7 +55,7 @@ describe("a relay's limits", () => {
   it("holds few asks of one caller, and few in all", async () => {
     let caller = "a";
     const maxWaiting = { ofCaller: 2, ofMember: 16, ofAll: 3 };
-    const two = await relayed(closing, { callerOf: () => caller, maxWaiting }, undefined);
+    const two = await relayed(closing, { callerOf: () => caller, maxWaiting }, "nobody");
     two.begin({ fetch: takesOne() });
     await two.there();
     const ending = new AbortController();
@@ -69,14 +69,14 @@ describe("a relay's limits", () => {
   });
 
   it("answers no more asks in a minute than it says", async () => {
-    const two = await relayed(closing, { requestsPerMinute: 3 }, undefined);
+    const two = await relayed(closing, { requestsPerMinute: 3 }, "nobody");
     const statuses = [];
     for (let i = 0; i < 4; i++) statuses.push((await two.asks()).status);
     expect(statuses).toEqual([503, 503, 503, 429]);
   });
 
   it("frees the place of an ask whose member is gone, and of one that does not arrive", async () => {
-    const two = await relayed(closing, { sleep: fast, maxWaiting: oneOf }, undefined);
+    const two = await relayed(closing, { sleep: fast, maxWaiting: oneOf }, "nobody");
     two.begin({ fetch: takesOne() });
     await two.there();
     expect(await codeOf(collect(two.peer.ask(Uint8Array.of(1))))).toBe("ERR_TRANSPORT_BUSY");
@@ -89,7 +89,7 @@ describe("a relay's limits", () => {
   });
 
   it("lets a member wait in few polls at a time", async () => {
-    const two = await relayed(closing, { maxWaiting: { ...oneOf, ofMember: 2 } }, undefined);
+    const two = await relayed(closing, { maxWaiting: { ...oneOf, ofMember: 2 } }, "nobody");
     const headers = await two.tokenOf(two.awayKeys.signer());
     const ending = new AbortController();
     const { signal } = ending;

@@ -66,7 +66,7 @@ describe("a relay", () => {
   });
 
   it("gives asks to nobody but the member, and takes replies from nobody else", async () => {
-    const two = await relayed(closing, {}, undefined);
+    const two = await relayed(closing, {}, "nobody");
     const { home, url, handler, theirs, tokenOf } = two;
     expect((await handler(new Request(`${theirs}?wait=0`))).status).toBe(401);
     const [other, own] = [

@@ -69,7 +69,7 @@ async function serveStreams(
 export async function relayed(
   closing: Closing,
   options: Partial<RelayHandlerOptions> = {},
-  answering: Partial<AnswerRelayedOptions> | undefined = {},
+  answering: Partial<AnswerRelayedOptions> | "nobody" = {},
 ) {
   const two = await askingHospitals(closing);
   const { home, away, source } = two;
@@ -109,7 +109,7 @@ export async function relayed(
     });
     return running;
   };
-  if (answering !== undefined) begin(answering);
+  if (answering !== "nobody") begin(answering);
   const peer = httpPeer({ url: `${url}/relay/${away.member}`, did: away.member });
   /** Waits until the member waits for an ask. */
   const there = async () => {

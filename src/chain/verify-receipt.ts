@@ -1,4 +1,5 @@
 import { assertOptions, type OptionsOf } from "../bytes/options.ts";
+import { equalBytes } from "../bytes/compare.ts";
 import { utf8ToBytes } from "../bytes/utf8.ts";
 import { decodeEntry, entryId, isCustom, type Entry } from "../block/entry.ts";
 import {
@@ -6,6 +7,7 @@ import {
   encodeSignedTransaction,
   type Transaction,
 } from "../block/transaction.ts";
+import { encode } from "../codec/dag-cbor.ts";
 import { toEntryId, type EntryId } from "../codec/ids.ts";
 import { ed25519Verifier } from "../crypto/ed25519-verifier.ts";
 import { signingInput, type SignatureVerifier } from "../crypto/signing-input.ts";
@@ -14,7 +16,7 @@ import { EncodingError } from "../errors.ts";
 import { leafHash } from "../merkle/hash.ts";
 import { verifyMap } from "../merkle/map-proof.ts";
 import { verifyInclusion } from "../merkle/verify.ts";
-import { decodeReceipt, type KeyProof, type Receipt } from "./receipt.ts";
+import { decodeReceipt, policyStepFields, type KeyProof, type Receipt } from "./receipt.ts";
 import { decodeKeyState, isInForce, keyStateKey, type KeyState } from "./state.ts";
 import {
   followStep,
@@ -91,22 +93,76 @@ export function verifyReceipt(
   options: VerifyReceiptOptions = {},
 ): ReceiptResult {
   assertOptions(options, VERIFY_RECEIPT_OPTIONS, "verifyReceipt");
-  try {
-    return checkReceipt(decodeReceipt(bytes), trust, options.verifiers ?? [ed25519Verifier]);
-  } catch (error) {
-    if (error instanceof EncodingError) return { ok: false, reason: "malformed" };
-    throw error;
-  }
+  const verified = receiptVerifier(trust, options.verifiers ?? [ed25519Verifier])(bytes);
+  return verified.ok ? { ok: true, ...verified.proved } : verified;
+}
+
+/** A receipt that holds, or why it does not. */
+export type VerifiedReceipt =
+  | { readonly ok: true; readonly proved: ProvedEntry; readonly receipt: Receipt }
+  | { readonly ok: false; readonly reason: ReceiptReason };
+
+/**
+ * Makes what verifies many receipts, each as {@link verifyReceipt} does. Those of one block share their checkpoint and
+ * their transaction: what was found of the same bytes the last time is not checked again.
+ */
+export function receiptVerifier(
+  trust: Trust,
+  verifiers: readonly SignatureVerifier[],
+): (bytes: Uint8Array) => VerifiedReceipt {
+  const judged = lastResult<ReturnType<typeof judgePath>>();
+  const signed = lastResult<boolean>();
+  const checks: Checks = {
+    judge(receipt) {
+      const { checkpoint, policyPath, consistency = null } = receipt;
+      const path = encode([policyPath.map(policyStepFields), consistency]);
+      return judged([checkpoint, path], () => judgePath(receipt, trust));
+    },
+    isSigned: (verifier, signature, input, publicKey) =>
+      signed([utf8ToBytes(verifier.alg), signature, input, publicKey], () =>
+        verifier.verify(signature, input, publicKey),
+      ),
+  };
+  return (bytes) => {
+    try {
+      const receipt = decodeReceipt(bytes);
+      const result = checkReceipt(receipt, trust, verifiers, checks);
+      return result.ok ? { ok: true, proved: result, receipt } : result;
+    } catch (error) {
+      if (error instanceof EncodingError) return { ok: false, reason: "malformed" };
+      throw error;
+    }
+  };
+}
+
+/** The checks of a receipt that take signatures. */
+interface Checks {
+  readonly judge: (receipt: Receipt) => ReturnType<typeof judgePath>;
+  readonly isSigned: (
+    verifier: SignatureVerifier,
+    ...what: Parameters<SignatureVerifier["verify"]>
+  ) => boolean;
+}
+
+/** Keeps the last result of a check, under all the bytes that it depends on. */
+function lastResult<T>(): (of: readonly Uint8Array[], check: () => T) => T {
+  let last: { readonly of: readonly Uint8Array[]; readonly result: T } | undefined;
+  return (of, check) => {
+    const isSame = last?.of.every((bytes, i) => equalBytes(bytes, of[i]!)) === true;
+    if (!isSame) last = { of, result: check() };
+    return last!.result;
+  };
 }
 
 function checkReceipt(
   receipt: Receipt,
   initial: Trust,
   verifiers: readonly SignatureVerifier[],
+  { judge, isSigned }: Checks,
 ): ReceiptResult {
   const refuse = (reason: ReceiptReason): ReceiptResult => ({ ok: false, reason });
   if (!receipt.ledger.equals(initial.ledger)) return refuse("other-ledger");
-  const { judged, trust } = judgePath(receipt, initial);
+  const { judged, trust } = judge(receipt);
   if (!judged.ok) return judged;
   const included = includedHeader(receipt.header, receipt.ledgerPath, judged.checkpoint, trust);
   if (!included.ok) return included;
@@ -143,7 +199,7 @@ function checkReceipt(
   const verifier = verifiers.find((one) => one.alg === alg);
   if (key.alg !== alg) return refuse("bad-signature");
   if (verifier === undefined) return refuse("algorithm-not-supported");
-  if (!verifier.verify(sig, signingInput("transaction", tx), key.publicKey))
+  if (!isSigned(verifier, sig, signingInput("transaction", tx), key.publicKey))
     return refuse("bad-signature");
 
   let status: ProvedEntry["key"] = { status: "in-force", asOf: header.height };

@@ -1,7 +1,7 @@
-import { decodeReceipt, type KeyProof } from "../../chain/receipt.ts";
+import type { KeyProof, Receipt } from "../../chain/receipt.ts";
 import { decodeKeyState, keyStateKey, type KeyState } from "../../chain/state.ts";
 import type { Trust } from "../../chain/trust.ts";
-import { verifyReceipt, type ProvedEntry } from "../../chain/verify-receipt.ts";
+import { receiptVerifier, type ProvedEntry } from "../../chain/verify-receipt.ts";
 import { decodeHeader } from "../../block/header.ts";
 import { decodeTransaction } from "../../block/transaction.ts";
 import { equalBytes } from "../../bytes/compare.ts";
@@ -28,18 +28,28 @@ const VERIFIERS = [ed25519Verifier, es256Verifier] as const;
  *
  * @throws {EnvelopeError} `ERR_ENVELOPE_INVALID` when it does not hold, or does not tell the newest state of its key
  */
-export function proveEntry(bytes: Uint8Array, { trust }: { readonly trust: Trust }): Proved {
-  const result = verifyReceipt(bytes, trust, { verifiers: VERIFIERS });
-  if (!result.ok) throw wrong(`a receipt does not hold: ${result.reason}`);
-  const { later, tx, txIndex, entryIndex } = decodeReceipt(bytes);
-  const { size } = result.checkpoint;
+export const proveEntry = (bytes: Uint8Array, { trust }: { readonly trust: Trust }): Proved =>
+  entryProver(trust)(bytes);
+
+/** Makes what verifies many such receipts, as {@link proveEntry} does. */
+export function entryProver(trust: Trust): (bytes: Uint8Array) => Proved {
+  const verify = receiptVerifier(trust, VERIFIERS);
+  return (bytes) => {
+    const verified = verify(bytes);
+    if (!verified.ok) throw wrong(`a receipt does not hold: ${verified.reason}`);
+    return provedBy(verified.proved, verified.receipt);
+  };
+}
+
+function provedBy(proved: ProvedEntry, { later, tx, txIndex, entryIndex }: Receipt): Proved {
+  const { size } = proved.checkpoint;
   const header = later && decodeHeader(later.header);
   if (later === undefined || header?.height !== size - 1) {
     throw wrong("a receipt does not prove the newest state of its key");
   }
   return {
-    proved: result,
-    place: { height: result.height, transaction: txIndex, entry: entryIndex },
+    proved,
+    place: { height: proved.height, transaction: txIndex, entry: entryIndex },
     stateOf(key, beside) {
       const asOf = header.height;
       if (equalBytes(decodeTransaction(tx).key, key)) {

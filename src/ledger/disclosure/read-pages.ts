@@ -15,7 +15,7 @@ import type { Answer } from "./answer.ts";
 import type { AskAddress } from "./ask-format.ts";
 import { openPage, type AnswerFields, type AnswerHead, type PagedItem } from "./answer-pages.ts";
 import { readerOfRest, type FetchBlobs } from "./fetch-blobs.ts";
-import { proveEntry, type Proved } from "./prove-entry.ts";
+import { entryProver, proveEntry, type Proved } from "./prove-entry.ts";
 import { readAnswer, type ItemProofs } from "./read-answer.ts";
 import {
   signingKeyOf,
@@ -142,11 +142,12 @@ function isKept(
 /** Proves items by the receipts that came with them. */
 function proofsOfReceipts(items: readonly PagedItem[], reading: PageReading): ItemProofs {
   const paged = new Map<ReleasedItem, PagedItem>(items.map((one) => [one.item, one]));
+  const prove = entryProver(reading.trust);
   let last: { readonly item: ReleasedItem; readonly entry: Proved } | undefined;
   /** An item's entry is asked for twice while it is opened. */
   function provedOf(item: ReleasedItem): Proved {
     if (last?.item !== item) {
-      last = { item, entry: proveEntry(paged.get(item)!.receipt, reading) };
+      last = { item, entry: prove(paged.get(item)!.receipt) };
     }
     return last.entry;
   }

@@ -14,6 +14,7 @@ import { parseArgs } from "node:util";
  * @property {(name: string) => string} folder - path of a folder of the row's own
  * @property {number} rounds - how often each side is measured
  * @property {boolean} short - a smoke run: figures mean nothing
+ * @property {boolean} full - as large as the aims say, however long it takes
  * @property {number} window - batches under way at a time in `append/*`
  * @property {(text: string) => void} note - says something below the row
  */
@@ -31,6 +32,7 @@ import { parseArgs } from "node:util";
  * @property {string} name
  * @property {string} unit
  * @property {boolean} [lessIsBetter]
+ * @property {boolean} [onlyFull] - takes so long that it runs with `--full`, and smaller with `--short`, alone
  * @property {(run: Run) => Promise<Measured>} run
  */
 
@@ -40,6 +42,7 @@ const { values: options } = parseArgs({
     only: { type: "string", multiple: true },
     json: { type: "string" },
     short: { type: "boolean", default: false },
+    full: { type: "boolean", default: false },
     rounds: { type: "string" },
     window: { type: "string" },
     dir: { type: "string" },
@@ -52,6 +55,7 @@ if (options.help) {
   --only <prefix>   rows whose name begins so; may be given several times
   --json <file>     write [{name, unit, value, floor?, peers?}]
   --short           a smoke run of seconds, whose figures mean nothing
+  --full            also what takes many minutes: ledgers of a million entries or blocks
   --rounds <n>      how often each side is measured (default 7)
   --window <n>      batches under way at a time in append/* (default 2)
   --dir <folder>    where stores are made (default: the system's folder for temporary files)`);
@@ -103,17 +107,20 @@ const rows = (
   )
 ).flatMap((module) => module.rows);
 
+const { short, full } = options;
 const wanted = rows.filter(
-  ({ name }) => options.only?.some((prefix) => name.startsWith(prefix)) ?? true,
+  ({ name, onlyFull }) =>
+    (short || full || !onlyFull) &&
+    (options.only?.some((prefix) => name.startsWith(prefix)) ?? true),
 );
 if (wanted.length === 0) {
-  console.error(`no row begins with ${options.only?.join(" or ")}`);
+  const which = full ? "row" : "row that runs without --full";
+  console.error(`no ${which} begins with ${options.only?.join(" or ")}`);
   process.exit(2);
 }
 
 const base = mkdtempSync(join(options.dir ?? tmpdir(), "healthledger-bench-"));
 const results = [];
-const { short } = options;
 console.log(
   `node ${process.version}, ${availableParallelism()} × ${cpus()[0]?.model ?? "cpu"}` +
     `${short ? "; a smoke run, its figures mean nothing" : ""}`,
@@ -131,7 +138,7 @@ try {
     } = await run({
       folder: (part) => join(folder, part),
       rounds: options.rounds ? Number(options.rounds) : short ? 1 : 7,
-      short,
+      ...{ short, full },
       window: options.window ? Number(options.window) : 2,
       note: (text) => notes.push(text),
     });

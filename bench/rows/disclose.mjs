@@ -1,17 +1,59 @@
 // @ts-check
 import { randomBytes } from "node:crypto";
 import { floorGrant } from "../lib/envelope-floor.mjs";
-import { consent, hl, hlChain, lmdbStorage } from "../lib/healthledger.mjs";
+import { MRN, openCustodian, openHospitals, recordResults } from "../lib/hospitals.mjs";
 import { costs, noteCosts } from "../lib/measure.mjs";
-import { makeBundles } from "../lib/observations.mjs";
 
-const MRN = { system: "urn:oid:1.2.3", value: "p1" };
+/** How many records a hospital elsewhere asks for, and how many asks a round has. */
+const REMOTE = /** @type {const} */ ([
+  ["disclose/remote-100", 100, 10],
+  ["disclose/remote-10k", 10_000, 1],
+]);
+const ASKED = { patient: MRN, purposes: ["TREAT"] };
 
-async function ownKeys() {
-  const keys = hl.memoryKeys();
-  for (const use of /** @type {const} */ (["sign", "checkpoint", "agree"]))
-    await keys.generate({ use });
-  return keys;
+/**
+ * Asks a custodian over HTTP, beside the same request made where the custodian is; every record that comes is opened
+ * and has its receipt.
+ *
+ * @param {import("../run.mjs").Run} run
+ * @param {number} total
+ * @param {number} asks
+ * @returns {Promise<import("../run.mjs").Measured>}
+ */
+async function remote({ folder, rounds, short, note }, total, asks) {
+  const count = short ? Math.min(total, 300) : total;
+  const { north, south, southKeys, patient, close } = await openHospitals(folder);
+  await recordResults(north, patient, count);
+  const requester = { signer: southKeys.signer(), agreement: southKeys.agreement() };
+  /** @param {() => Promise<import("../../src/index.ts").Answer>} ask */
+  const side = (ask) => ({
+    async round() {
+      for (let i = 0; i < asks; i++) {
+        const answer = await ask();
+        let opened = 0;
+        for await (const { resource, receipt } of answer.items()) {
+          if (resource !== undefined && receipt.length > 0) opened++;
+        }
+        if (opened !== count) throw new Error("not what was asked for");
+      }
+      return asks * count;
+    },
+  });
+  const measured = await costs(
+    [
+      { name: "ours", ...side(() => south.ask(north.member, ASKED)) },
+      { name: "in process", ...side(() => north.request(requester, ASKED)) },
+    ],
+    { rounds: asks === 1 ? Math.min(rounds, 3) : rounds },
+  );
+  await close();
+  noteCosts(measured, note);
+  const dearer = 1 / measured.less("in process", "ours", "total");
+  note(`${dearer.toFixed(2)} × the CPU time of the same request in process`);
+  return {
+    value: /** @type {number} */ (measured.rates["ours"]),
+    peers: { "in process": /** @type {number} */ (measured.rates["in process"]) },
+  };
 }
 
 /** @type {import("../run.mjs").Row[]} */
@@ -20,47 +62,16 @@ export const rows = [
     name: "disclose/1000",
     unit: "records/s",
     async run({ folder, rounds, short, note }) {
-      const [keys, clinic] = [await ownKeys(), await ownKeys()];
-      const genesis = await hl.createGenesis({
-        origin: "bench.example/disclose",
-        members: [{ keys }, { keys: clinic }],
-      });
-      const storage = await lmdbStorage({ path: folder("ledger") });
-      const ledger = await hl.openLedger({ storage, keys, genesis });
-      const patient = await ledger.ensureSubject(MRN);
+      const custodian = await openCustodian(folder("ledger"));
       const count = short ? 100 : 1000;
-      for (const text of makeBundles(count / 100, 100)) await ledger.recordBundle(patient, text);
-      const wishes = consent.createDirective({
-        lineage: "privacy",
-        grantor: "Patient/1",
-        basis: { uri: "https://example.org/privacy-policy", version: "1" },
-        from: Date.now() - 1000,
-        permit: { id: "treatment", purposes: ["TREAT"] },
-        otherwise: "deny",
-      });
-      await ledger.consent(patient, wishes, {
-        witness: { user: "clerk-7", form: "paper", takenAt: Date.now() },
-      });
-      const chain = await hlChain.openChain({ storage, genesis });
-      const custodian = keys.signer().actor;
-      const [signer, agreement] = [clinic.signer(), clinic.agreement()];
+      await recordResults(custodian.ledger, custodian.patient, count);
       const measured = await costs(
         [
           {
             name: "ours",
-            async prepare() {
-              await chain.refresh();
-              return hl.createRequest({
-                chain,
-                custodian,
-                patient: MRN,
-                purposes: ["TREAT"],
-                signer,
-                agreement,
-              });
-            },
+            prepare: () => custodian.request(),
             async round(request) {
-              const told = await ledger.disclose(request);
+              const told = await custodian.ledger.disclose(request);
               if (!told.ok || told.answer.items.length !== count)
                 throw new Error("not what was asked for");
               return count;
@@ -77,9 +88,7 @@ export const rows = [
         ],
         { rounds, warmups: short ? 1 : 3 },
       );
-      await ledger.close();
-      await chain.close();
-      await storage.close();
+      await custodian.close();
       noteCosts(measured, note);
       note(`${measured.less("floor", "ours", "total").toFixed(2)} × floor by CPU time`);
       return {
@@ -88,4 +97,10 @@ export const rows = [
       };
     },
   },
+  ...REMOTE.map(([name, count, asks]) => ({
+    name,
+    unit: "records/s",
+    /** @param {import("../run.mjs").Run} run */
+    run: (run) => remote(run, count, asks),
+  })),
 ];

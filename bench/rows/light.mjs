@@ -70,6 +70,7 @@ export const rows = LATE.map(([name, late]) => ({
   name,
   unit: "KiB received",
   lessIsBetter: true,
+  onlyFull: late > 100_000,
   /** @param {import("../run.mjs").Run} run */
   run: (run) => follow(run, late),
 }));

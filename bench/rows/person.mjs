@@ -1,18 +1,9 @@
 // @ts-check
-import { consent, hl, hlChain, lmdbStorage } from "../lib/healthledger.mjs";
+import { openCustodian, recordResults } from "../lib/hospitals.mjs";
 import { costs } from "../lib/measure.mjs";
-import { makeBundles } from "../lib/observations.mjs";
 
-const MRN = { system: "urn:oid:1.2.3", value: "p1" };
 /** Records that are asked for, whatever else there is of the person. */
 const ASKED = 20;
-
-async function ownKeys() {
-  const keys = hl.memoryKeys();
-  for (const use of /** @type {const} */ (["sign", "checkpoint", "agree"]))
-    await keys.generate({ use });
-  return keys;
-}
 
 /** @param {number} number */
 const condition = (number) => ({
@@ -30,51 +21,16 @@ const condition = (number) => ({
  * @param {number} count
  */
 async function personWith(path, count) {
-  const [keys, clinic] = [await ownKeys(), await ownKeys()];
-  const genesis = await hl.createGenesis({
-    origin: "bench.example/person",
-    members: [{ keys }, { keys: clinic }],
-  });
-  const storage = await lmdbStorage({ path });
-  const ledger = await hl.openLedger({ storage, keys, genesis });
-  const patient = await ledger.ensureSubject(MRN);
-  for (let left = count; left > 0; left -= 1000) {
-    const [text] = makeBundles(1, Math.min(left, 1000));
-    await ledger.recordBundle(patient, /** @type {string} */ (text));
-  }
+  const custodian = await openCustodian(path);
+  const { ledger, patient } = custodian;
+  await recordResults(ledger, patient, count);
   const entry = Array.from({ length: ASKED }, (_, i) => ({ resource: condition(i) }));
   const bundle = { resourceType: "Bundle", type: "collection", entry };
   const { recorded } = await ledger.recordBundle(patient, bundle);
-  const wishes = consent.createDirective({
-    lineage: "privacy",
-    grantor: "Patient/1",
-    basis: { uri: "https://example.org/privacy-policy", version: "1" },
-    from: Date.now() - 1000,
-    permit: { id: "treatment", purposes: ["TREAT"] },
-    otherwise: "deny",
-  });
-  await ledger.consent(patient, wishes, {
-    witness: { user: "clerk-7", form: "paper", takenAt: Date.now() },
-  });
-  const chain = await hlChain.openChain({ storage, genesis });
-  const [signer, agreement] = [clinic.signer(), clinic.agreement()];
   return {
-    ledger,
-    patient,
+    ...custodian,
     /** @type {import("../../src/index.ts").RecordId} */
     first: /** @type {any} */ (recorded[0]).id,
-    async request() {
-      await chain.refresh();
-      return hl.createRequest({
-        ...{ chain, custodian: keys.signer().actor, patient: MRN, purposes: ["TREAT"] },
-        ...{ query: { types: ["Condition"] }, signer, agreement },
-      });
-    },
-    async close() {
-      await ledger.close();
-      await chain.close();
-      await storage.close();
-    },
   };
 }
 
@@ -83,7 +39,7 @@ async function personWith(path, count) {
 /** Calls that concern few of a person's records. */
 const CALLS = /** @type {const} */ ({
   request: {
-    prepare: (/** @type {OnePerson} */ one) => one.request(),
+    prepare: (/** @type {OnePerson} */ one) => one.request({ query: { types: ["Condition"] } }),
     async work(/** @type {OnePerson} */ { ledger }, /** @type {Uint8Array} */ request) {
       const told = await ledger.disclose(request);
       if (!told.ok || told.answer.items.length !== ASKED) throw new Error("not what was asked for");

@@ -41,7 +41,8 @@ export const rows = [
     /** @param {import("../run.mjs").Run} run */
     async run(run) {
       const { folder, rounds, note } = run;
-      const { count, founded, ledger, served } = await grown(run, 1_000_000);
+      const entries = run.full ? 1_000_000 : 100_000;
+      const { count, founded, ledger, served } = await grown(run, entries);
       const home = openBare(folder("bare"));
       let blocks = 0;
       for await (const block of ledger.chain.readBlocks({ from: 0, limit: Infinity })) {
@@ -120,6 +121,7 @@ export const rows = [
       );
       await Promise.all([served.close(), home.close(), core.close()]);
       await ledger.close();
+      note(`${count.toLocaleString("en")} entries`);
       noteCosts(measured, note);
       for (const of of /** @type {const} */ (["main", "total"])) {
         const times = measured.less("floor", "ours", of).toFixed(2);

@@ -14,6 +14,7 @@ export default defineConfig({
   test: {
     // one more than the default, which leaves a core of two idle
     maxWorkers: "100%",
+    setupFiles: ["test/support/compare-bytes.ts"],
     testTimeout: 60_000,
     hookTimeout: 60_000,
     projects: [

@@ -14,6 +14,8 @@ export default mergeConfig(
         "test/**/*.{cedar,examples,places,scripts,vectors,crash,fuzz,sqlite,postgres,s3,mounts,go,nginx,browser}.ts",
       ],
       exclude: configDefaults.exclude,
+      // a unit test's file that a `.fuzz.ts` imports does everything here: see test/support/share.ts
+      env: { HEALTHLEDGER_WHOLE: "1" },
       testTimeout: 1_800_000,
       // Most start servers, or measure; suites of computing alone run two files at once.
       fileParallelism: false,

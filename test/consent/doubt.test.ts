@@ -7,6 +7,7 @@ import {
 } from "../../src/consent/index.ts";
 import { diceOf, tripleOf, type Dice } from "./random.ts";
 import { decide, deny, filed, permit, sensitivity } from "./support.ts";
+import { cases } from "../support/share.ts";
 
 /** The record with something about it not known. */
 function lessKnown(record: ConsentResource, dice: Dice): ConsentResource {
@@ -95,7 +96,8 @@ describe("what is not known", () => {
   it("opens nothing that is refused once it is known", () => {
     let permitted = 0;
     const wrong: unknown[] = [];
-    for (let seed = 0; seed < 3_000; seed++) {
+    const seeds = cases(3_000, 5);
+    for (let seed = 0; seed < seeds; seed++) {
       const { snapshot, request, resource, asOf, supportedObligations } = tripleOf(seed);
       const dice = diceOf(seed + 7_000_000);
       const consent = compileDirectives(snapshot);
@@ -111,6 +113,6 @@ describe("what is not known", () => {
         wrong.push([seed, "glass", doubted.breakGlass]);
     }
     expect(wrong).toEqual([]);
-    expect(permitted).toBeGreaterThan(100);
+    expect(permitted).toBeGreaterThan(seeds / 30);
   });
 });

@@ -35,6 +35,7 @@ import {
   entryId,
 } from "./support.ts";
 import { tripleOf } from "./random.ts";
+import { cases } from "../support/share.ts";
 
 const NOW = at("2024-06-15");
 
@@ -141,12 +142,12 @@ describe("evaluate", () => {
         expect(encodeDecision(evaluate(asking, about, snapshot, NOW))).toEqual(first);
         expect(encodeDecision(evaluate(asking, about, other, NOW))).toEqual(first);
       }),
-      { numRuns: 500 },
+      { numRuns: cases(500, 5) },
     );
   });
 
   it("gives the same bytes, whatever order law, defaults and facts were listed in", () => {
-    for (let seed = 0; seed < 400; seed++) {
+    for (let seed = 0; seed < cases(400, 5); seed++) {
       const { snapshot, request, resource, asOf, supportedObligations } = tripleOf(seed);
       const turned = {
         ...snapshot,
@@ -203,7 +204,7 @@ describe("evaluate", () => {
         const after = evaluate(asking, about, snapshotOf([...given, refusal]), NOW).outcome;
         if (after === "permit") expect(before).toBe("permit");
       }),
-      { numRuns: 1_000 },
+      { numRuns: cases(1_000, 5) },
     );
   });
 
@@ -217,7 +218,7 @@ describe("evaluate", () => {
         expect(after.outcome).toBe(before.outcome);
         expect(after.reasons).toEqual(before.reasons);
       }),
-      { numRuns: 500 },
+      { numRuns: cases(500, 5) },
     );
   });
 
@@ -325,7 +326,7 @@ describe("filter", () => {
           expect(page).toEqual({ items: each, cursor: null, complete: true });
         },
       ),
-      { numRuns: 500 },
+      { numRuns: cases(500, 5) },
     );
   });
 

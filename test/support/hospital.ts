@@ -47,27 +47,27 @@ export const LABELLER: Labeller = createLabeller(
   }),
 );
 
-/** Three organisations found a ledger; hospital A keeps the records. */
-export async function foundWorld(storage: StorageAdapter = memoryStorage()): Promise<World> {
+async function genesisOf(
+  hospitalA: KeyStore,
+  hospitalB: KeyStore,
+  institute: KeyStore,
+): Promise<Uint8Array> {
   const nonce = bytesFor("world");
-  const [hospitalA, hospitalB, institute] = await Promise.all(
-    ["hospital a", "hospital b", "institute"].map(keysFor),
-  );
   const member = (keys: KeyStore, roles: readonly Role[]) =>
     describeMember({ sign: [keys.signer()], agree: [keys.agreement()] }, roles, nonce);
-  const genesis = encodeGenesis({
+  return encodeGenesis({
     v: 1,
     origin: "history.example/test",
     nonce,
     members: [
-      await member(hospitalA!, ["custodian", "sequencer"]),
-      await member(hospitalB!, ["custodian", "sequencer"]),
-      await member(institute!, ["auditor"]),
+      await member(hospitalA, ["custodian", "sequencer"]),
+      await member(hospitalB, ["custodian", "sequencer"]),
+      await member(institute, ["auditor"]),
     ],
     threshold: 2,
     maxDrift: 60_000,
     maxTxAge: 600_000,
-    checkpointKeys: [hospitalA!.signer("checkpoint").publicKey],
+    checkpointKeys: [hospitalA.signer("checkpoint").publicKey],
     cosignaturePolicy: {
       validators: { required: 0, keys: [] },
       witnesses: { required: 0, keys: [] },
@@ -75,6 +75,18 @@ export async function foundWorld(storage: StorageAdapter = memoryStorage()): Pro
     kinds: [],
     contracts: [],
   });
+}
+
+let worldGenesis: Uint8Array | undefined;
+
+/** Three organisations found a ledger; hospital A keeps the records. */
+export async function foundWorld(storage: StorageAdapter = memoryStorage()): Promise<World> {
+  const [hospitalA, hospitalB, institute] = await Promise.all(
+    ["hospital a", "hospital b", "institute"].map(keysFor),
+  );
+  // The same bytes every time: keys and nonce are fixed by their names.
+  worldGenesis ??= await genesisOf(hospitalA!, hospitalB!, institute!);
+  const genesis = worldGenesis.slice();
   const clock = { now: START };
   return {
     genesis,

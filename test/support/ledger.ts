@@ -18,13 +18,18 @@ import type { StorageAdapter } from "../../src/storage/types.ts";
 /** 32 bytes that a name stands for, the same every time. */
 export const bytesFor = (name: string): Uint8Array => sha256(utf8ToBytes(name));
 
-/** A signer whose key is fixed by a name. */
-export const signerFor = (name: string, actor?: string): Signer =>
-  memorySigner({
-    alg: "Ed25519",
-    secret: bytesFor(name),
-    ...(actor === undefined ? {} : { actor }),
-  });
+const signersByName = new Map<string, Signer>();
+
+/** A signer whose key is fixed by a name; made once, since importing a key takes its time. */
+export function signerFor(name: string, actor?: string): Signer {
+  const which = JSON.stringify([name, actor]);
+  const known = signersByName.get(which);
+  if (known !== undefined) return known;
+  const secret = bytesFor(name);
+  const made = memorySigner({ alg: "Ed25519", secret, ...(actor === undefined ? {} : { actor }) });
+  signersByName.set(which, made);
+  return made;
+}
 
 export const START = Date.UTC(2026, 0, 1);
 

@@ -7,6 +7,7 @@ import {
 import { diceOf } from "../random.ts";
 import { leftOf, namedRecord, residualOf } from "./residual-support.ts";
 import { deny, permit, sensitivity } from "../support.ts";
+import { cases } from "../../support/share.ts";
 
 type Data = NonNullable<ResidualPermission["rule"][number]["data"]>[number];
 
@@ -71,7 +72,8 @@ function fhirPath(text: string, record: ConsentResource): boolean {
 describe("toPermission", () => {
   it("permits nothing that is refused of what is known, and exactly what is permitted where it says so", () => {
     const seen = { may: 0, permitted: 0, refused: 0, exact: 0, expressions: 0 };
-    for (let seed = 0; seed < 800; seed++) {
+    const seeds = cases(800, 4);
+    for (let seed = 0; seed < seeds; seed++) {
       const dice = diceOf(seed);
       const left = leftOf(dice);
       if (left === undefined) continue;
@@ -82,18 +84,18 @@ describe("toPermission", () => {
         const record = namedRecord(dice, !exact || dice.chance(0.5));
         const wanted = left.permits(record);
         const may = permitted(value, record);
-        if (may) expect(wanted, `${seed}: permitted`).toBe(true);
-        if (exact) expect(may, `${seed}: said to be exact`).toBe(wanted);
+        if (may && !wanted) expect.fail(`${seed}: permitted`);
+        if (exact && may !== wanted) expect.fail(`${seed}: said to be exact`);
         if (wanted) seen.permitted++;
         else seen.refused++;
         if (may) seen.may++;
         if (exact && wanted) seen.exact++;
       }
     }
-    expect(seen.refused).toBeGreaterThan(500);
+    expect(seen.refused).toBeGreaterThan((seeds * 5) / 8);
     expect(seen.may).toBeGreaterThan(seen.permitted / 2);
-    expect(seen.exact).toBeGreaterThan(20);
-    expect(seen.expressions).toBeGreaterThan(50);
+    expect(seen.exact).toBeGreaterThan(seeds / 40);
+    expect(seen.expressions).toBeGreaterThan(seeds / 16);
   });
 
   it("permits all but a label", () => {

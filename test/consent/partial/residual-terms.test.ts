@@ -13,6 +13,7 @@ import {
 import { alternativesOf } from "../../../src/consent/partial/residual-terms.ts";
 import { askedOf, diceOf, NOW, recordOf, snapshotFrom } from "../random.ts";
 import { resourceOf } from "../support.ts";
+import { cases } from "../../support/share.ts";
 
 const question = (code: string) => ({
   effect: "deny" as const,
@@ -53,7 +54,8 @@ describe("alternativesOf", () => {
   it("says the same as the residual", () => {
     let compared = 0;
     let held = 0;
-    for (let seed = 0; seed < 800; seed++) {
+    const seeds = cases(800, 4);
+    for (let seed = 0; seed < seeds; seed++) {
       const dice = diceOf(seed);
       const request = askedOf(dice);
       const { filter } = compileDirectives(snapshotFrom(dice)).evaluateRequest(request, NOW);
@@ -69,7 +71,7 @@ describe("alternativesOf", () => {
     }
     expect(held).toBeGreaterThan(compared / 10);
     expect(compared - held).toBeGreaterThan(compared / 10);
-    expect(compared).toBeGreaterThan(500);
+    expect(compared).toBeGreaterThan((seeds * 5) / 8);
   });
 
   it("writes out 256 alternatives, and no more", () => {

@@ -71,15 +71,19 @@ export function indexReader({ vault, storage }: LedgerContext, memory: IndexMemo
     const { directory, record: base } = memory.stored!;
     try {
       const leaves = await directory.read(base.root, wanted);
-      const values = await vault.getMany(wanted);
+      // Most names of a feed are new: what provably does not exist is not looked for.
+      const present = wanted.filter((_, i) => leaves[i] !== undefined);
+      const values = (await vault.getMany(present)).values();
+      const rows: (Uint8Array | undefined)[] = [];
       for (const [i, leaf] of leaves.entries()) {
+        const value = leaf === undefined ? undefined : values.next().value;
+        rows.push(value);
         if (leaf === undefined) continue;
-        const value = values[i];
         if (value === undefined || !equalBytes(vault.mac("row", wanted[i]!, value), leaf)) {
           return await lost(what);
         }
       }
-      return values.map((value, i) => (leaves[i] === undefined ? undefined : value));
+      return rows;
     } catch (error) {
       if (!isLoss(error)) throw error;
       return lost(what, error);

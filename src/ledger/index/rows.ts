@@ -134,21 +134,23 @@ export function decodePage(bytes: Uint8Array): IndexItem[] {
 }
 
 const expectItems = (items: unknown, what: string, most: number): IndexItem[] =>
-  expectArray(items, what, most).map((item) => {
-    const fields = ["id", ...PLACE, "kind", "envelope", "recordedAt"];
-    const map = expectMap(item, "page", fields, ["manifest", "erasedBy"]);
+  expectArray(items, what, most).map((one) => {
+    const map = expectMap(one, "page", ITEM, ITEM_OPTIONAL);
     const { manifest, erasedBy } = map;
-    return {
+    const item = {
       id: expectBytes(map["id"], "page.id", 32),
       place: expectPlace(map),
       kind: expectOneOf(map["kind"], "page.kind", INDEXED_KINDS),
       envelope: expectCid(map["envelope"], "page.envelope"),
       recordedAt: expectUint(map["recordedAt"], "page.recordedAt"),
-      ...(manifest === undefined
-        ? {}
-        : { manifest: decodeManifest(expectBytes(manifest, "page.manifest")) }),
-      ...(erasedBy === undefined ? {} : { erasedBy: expectBytes(erasedBy, "page.erasedBy", 32) }),
     };
+    const whole =
+      manifest === undefined
+        ? item
+        : { ...item, manifest: decodeManifest(expectBytes(manifest, "page.manifest")) };
+    return erasedBy === undefined
+      ? whole
+      : { ...whole, erasedBy: expectBytes(erasedBy, "page.erasedBy", 32) };
   });
 
 /** Row of an entry's id: the person it is about or, if nobody can tell, its place on the ledger. */
@@ -332,6 +334,8 @@ const expectIdentifiers = (value: unknown, most: number): PersonIdentifier[] =>
   });
 
 const PLACE = ["height", "transaction", "entry"];
+const ITEM = /* @__PURE__ */ ["id", ...PLACE, "kind", "envelope", "recordedAt"];
+const ITEM_OPTIONAL = ["manifest", "erasedBy"];
 
 const encodePlace = ({ height, transaction, entry }: EntryPlace): EntryPlace => ({
   height,

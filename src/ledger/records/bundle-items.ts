@@ -1,6 +1,7 @@
 import { toHex } from "../../bytes/hex.ts";
 import { appendTo } from "../../bytes/lists.ts";
 import { equalBytes } from "../../bytes/compare.ts";
+import type { ResourceLabels } from "../../consent/model/resource.ts";
 import type { BundleReading, BundleResource } from "../../fhir/bundle.ts";
 import { identifierName } from "../../fhir/links.ts";
 import { isImpersonal, mayBeAboutNobody } from "../../fhir/nobody.ts";
@@ -130,16 +131,23 @@ export function itemOf(
     readonly source: string;
     readonly tools: BundleTools;
     readonly describe: (one: BundleResource) => Promise<Described | undefined>;
+    readonly labels: (one: BundleResource) => Promise<ResourceLabels | null | undefined>;
   },
 ): SentItem {
   const { text, resource, index } = one;
   return {
-    ...{ kind: "version", index, text, subject, base, person: toHex(subject.local) },
+    kind: "version",
+    index,
+    text,
+    subject,
+    base,
+    person: toHex(subject.local),
     resource: { source: how.source, type, id },
     stated: statedVersion(resource),
     digest: toHex(how.tools.sources.digestOf(text)),
     isError: isEnteredInError(resource),
     describe: () => how.describe(one),
+    labels: () => how.labels(one),
   };
 }
 

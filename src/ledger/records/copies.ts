@@ -199,6 +199,7 @@ async function outdated(
       },
       text,
       describe: described,
+      labels: async () => record.labels,
     });
   }
   return items;

@@ -255,9 +255,11 @@ async function withNewLabels(
     if (does !== "know" || action.as !== "recorded" || sent.kind !== "version") return undefined;
     const { on } = action;
     if (on.record === undefined || on.record.retracted || changed.has(on)) return undefined;
-    const about = await sent.describe();
+    const labels = await sent.labels();
     await giveTurn();
-    if (about === undefined || !saysMore(about.manifest, on.record)) return undefined;
+    if (labels === undefined || !saysMore({ labels }, on.record)) return undefined;
+    const about = await sent.describe();
+    if (about === undefined) return undefined;
     // What the custodian decided about the labels stays: it may have taken some away.
     const living = { ...on.record, subject: subjectOf(on) };
     if (!saysMore(await described.corrected(living, about.manifest), on.record)) return undefined;

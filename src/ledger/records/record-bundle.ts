@@ -1,5 +1,6 @@
 import { appendTo } from "../../bytes/lists.ts";
 import { InputError } from "../../errors.ts";
+import type { ResourceLabels } from "../../consent/model/resource.ts";
 import type { BundleProblem, BundleReading } from "../../fhir/bundle.ts";
 import type { BundleResource } from "../../fhir/bundle.ts";
 import { giveTurn } from "../../loop/give-turn.ts";
@@ -86,7 +87,11 @@ export async function recordEntries(
   const { mine, kept, skipped, doubts } = sorted;
   const { sent, others } = sendersOf(mine, source, bundle.type, skipped);
   const describe = async (one: BundleResource): Promise<Described | undefined> =>
-    described?.get(one.index) ?? describeLeniently(one, describer);
+    described?.get(one.index) ?? unlessRefused(describer.describe(one));
+  const labelsOf = async (one: BundleResource): Promise<ResourceLabels | null | undefined> => {
+    const known = described?.get(one.index);
+    return known === undefined ? unlessRefused(describer.labelsOf(one)) : known.manifest.labels;
+  };
 
   const result = emptyResult();
   const total = mine.length + kept.length;
@@ -115,7 +120,7 @@ export async function recordEntries(
   };
   if (source !== undefined) {
     const toItem = ({ one, person, name }: (typeof sent)[number]): SentItem =>
-      itemOf(one, person, name, { source, tools, describe });
+      itemOf(one, person, name, { source, tools, describe, labels: labelsOf });
     const items = [
       ...sent.flatMap((one) =>
         serving.namesNobody(one.one) ? copiesOf(toItem(one), [one.person]) : [toItem(one)],
@@ -186,9 +191,10 @@ export async function recordOne(
   const mine = [{ one, person }];
   const [sent] = sendersOf(mine, source, type, skipped).sent;
   const describer = describerOf({ resources: [one] }, context, how.signal, tools);
-  const describe = (of: BundleResource) => describeLeniently(of, describer);
+  const describe = (of: BundleResource) => unlessRefused(describer.describe(of));
+  const labels = (of: BundleResource) => unlessRefused(describer.labelsOf(of));
   if (sent !== undefined) {
-    const item = itemOf(one, person, sent.name, { source: source!, tools, describe });
+    const item = itemOf(one, person, sent.name, { source: source!, tools, describe, labels });
     const tell = (outcomes: readonly Outcome[]): void => {
       for (const outcome of outcomes) addOutcome(outcome, { ...result, skipped });
     };
@@ -227,12 +233,10 @@ async function describeAll(
   return described;
 }
 
-async function describeLeniently(
-  one: BundleResource,
-  describer: Describer,
-): Promise<Described | undefined> {
+/** What was said of a resource; `undefined` if it cannot be sealed. */
+async function unlessRefused<T>(said: Promise<T>): Promise<T | undefined> {
   try {
-    return await describer.describe(one);
+    return await said;
   } catch (error) {
     if (!(error instanceof InputError)) throw error;
     return undefined;

@@ -39,6 +39,8 @@ export type SentItem = (
       readonly text: Uint8Array;
       /** Describes it, when it is to be filed; `undefined` if it cannot be sealed. */
       readonly describe: () => Promise<Described | undefined>;
+      /** The labels that its description would have, without the rest; `undefined` if it cannot be labelled. */
+      readonly labels: () => Promise<ResourceLabels | null | undefined>;
     })
   | SentDeletion
 ) & { readonly resource: ListedResource; readonly index: number };

@@ -159,24 +159,33 @@ export async function openVault(options: VaultOptions): Promise<Vault> {
   }
 
   /** Reads a value again if it failed to decrypt: it may have been resealed since it was read. */
-  async function unsealOrReread(
+  function unsealOrReread(
     of: Uint8Array,
     sealed: Uint8Array | undefined,
-  ): Promise<Uint8Array | undefined> {
+  ): Uint8Array | undefined | Promise<Uint8Array | undefined> {
     if (sealed === undefined) return undefined;
     try {
       return unseal(of, sealed);
     } catch (error) {
-      const now = await state.get(keyOf(of));
-      if (now !== undefined && equalBytes(now, sealed)) throw error;
-      return now === undefined ? undefined : unseal(of, now);
+      return reread(of, sealed, error);
     }
+  }
+
+  async function reread(
+    of: Uint8Array,
+    sealed: Uint8Array,
+    error: unknown,
+  ): Promise<Uint8Array | undefined> {
+    const now = await state.get(keyOf(of));
+    if (now !== undefined && equalBytes(now, sealed)) throw error;
+    return now === undefined ? undefined : unseal(of, now);
   }
 
   return {
     name,
     get: async (of) => unsealOrReread(of, await state.get(keyOf(of))),
     async getMany(names) {
+      if (names.length === 0) return [];
       const sealed = await state.getMany(names.map(keyOf));
       return Promise.all(sealed.map((value, i) => unsealOrReread(names[i]!, value)));
     },

@@ -60,6 +60,9 @@ export type ConsentErrorCode =
 export type RecordErrorCode =
   "ERR_RECORD_NOT_FOUND" | "ERR_RECORD_ERASED" | "ERR_RECORD_RETRACTED" | "ERR_RECORD_CONFLICT";
 
+/** Codes of {@link ContractError}: contracts that this node cannot run. */
+export type ContractErrorCode = "ERR_CONTRACT_UNAVAILABLE";
+
 /** Codes of {@link StorageError}. */
 export type StorageErrorCode =
   | "ERR_STORAGE_CONFLICT"
@@ -98,6 +101,7 @@ export type ErrorCode =
   | EnvelopeErrorCode
   | ConsentErrorCode
   | RecordErrorCode
+  | ContractErrorCode
   | StorageErrorCode
   | TransportErrorCode
   | WorkerErrorCode;
@@ -140,6 +144,9 @@ export class ConsentError extends LedgerError<ConsentErrorCode> {
 }
 export class RecordError extends LedgerError<RecordErrorCode> {
   override readonly name: string = "RecordError";
+}
+export class ContractError extends LedgerError<ContractErrorCode> {
+  override readonly name: string = "ContractError";
 }
 export class StorageError extends LedgerError<StorageErrorCode> {
   override readonly name: string = "StorageError";

@@ -18,7 +18,13 @@ import {
 import { expectActor, expectNewKey, withPub, type KeyAlg, type KeyUse } from "./key.ts";
 import { MAX_APPROVALS, MAX_ENTRY_BYTES, MAX_TIME } from "./limits.ts";
 import { expectMemberChanges, memberChangesFields, type MemberChange } from "./member.ts";
-import { expectPolicyChange, policyFields, POLICY_FIELDS, type LedgerPolicy } from "./policy.ts";
+import {
+  expectPolicyChange,
+  expectRegisteredName,
+  policyFields,
+  POLICY_FIELDS,
+  type LedgerPolicy,
+} from "./policy.ts";
 
 /** Classes of erasable data, each with its own retention period. */
 export type ErasureClass = "clinical" | "directive" | "audit";
@@ -101,6 +107,19 @@ export interface PolicyEntry extends Common {
   readonly approvals: readonly Approval[];
 }
 
+/** A call of a contract that the ledger's policy registers. */
+export interface ContractEntry extends Common {
+  readonly kind: "contract";
+  readonly contract: string;
+  /** CID of the contract's manifest: the version that the author built the call for. */
+  readonly rule: CID;
+  readonly action: string;
+  /** Checked by the action's schema when the call is run. */
+  readonly call: Fields;
+  /** The sealed part. */
+  readonly body?: CID;
+}
+
 /**
  * An entry of a kind that the ledger's policy registers; the rule of the kind checks its fields.
  */
@@ -110,7 +129,7 @@ export interface CustomEntry extends Common {
 }
 
 export type BuiltInEntry =
-  SubjectEntry | EraseEntry | LinkEntry | KeyEntry | MemberEntry | PolicyEntry;
+  SubjectEntry | EraseEntry | LinkEntry | KeyEntry | MemberEntry | PolicyEntry | ContractEntry;
 export type Entry = BuiltInEntry | CustomEntry;
 
 export { BUILT_IN_KINDS } from "./kinds.ts";
@@ -222,6 +241,18 @@ function readEntry(value: unknown): Entry {
         ...governance(map),
       };
     }
+    case "contract": {
+      const map = fields(["contract", "rule", "action", "call"], ["body"]);
+      return {
+        ...common(map),
+        kind,
+        contract: expectRegisteredName(map["contract"], "entry.contract"),
+        rule: expectCid(map["rule"], "entry.rule", DAG_CBOR),
+        action: expectRegisteredName(map["action"], "entry.action"),
+        call: expectMap(map["call"], "entry.call", mapKeys(map["call"])),
+        ...(map["body"] === undefined ? {} : { body: body(map) }),
+      };
+    }
     default: {
       if (typeof value !== "object" || value === null) return fields([]) as never;
       const { v: _v, kind: _kind, salt: _salt, ...rest } = value as Record<string, unknown>;
@@ -230,6 +261,9 @@ function readEntry(value: unknown): Entry {
     }
   }
 }
+
+const mapKeys = (value: unknown): string[] =>
+  typeof value === "object" && value !== null ? Object.keys(value) : [];
 
 const KEY_REQUIRED = ["actor", "op", "use", "alg", "pub"];
 const KEY_OPTIONAL = ["proof", "approvals", "compromisedSince"];

@@ -45,6 +45,12 @@ export interface KindRegistration {
   readonly rule: CID;
 }
 
+/** A version of a contract, and the height from which calls are calls of it. */
+export interface ContractRegistration extends KindRegistration {
+  /** First height of the version. It is in force until the next version of the same name. */
+  readonly from: number;
+}
+
 /** The rules of a ledger that genesis sets and `policy` entries change. */
 export interface LedgerPolicy {
   /** Distinct members that must approve a change of members or policy. */
@@ -60,7 +66,8 @@ export interface LedgerPolicy {
   readonly checkpointKeys: readonly Uint8Array[];
   readonly cosignaturePolicy: CosignaturePolicy;
   readonly kinds: readonly KindRegistration[];
-  readonly contracts: readonly KindRegistration[];
+  /** The versions of each contract, in the order in which they come into force. */
+  readonly contracts: readonly ContractRegistration[];
 }
 
 export const POLICY_FIELDS: readonly (keyof LedgerPolicy)[] = [
@@ -113,7 +120,7 @@ const readers: {
     }
     return kinds;
   },
-  contracts: expectRegistrations,
+  contracts: expectVersions,
 };
 
 /** Reads all policy fields of a decoded map. */
@@ -197,13 +204,50 @@ function isMinority(required: number, count: number): boolean {
 function expectRegistrations(value: unknown, what: string): readonly KindRegistration[] {
   const registrations = expectArray(value, what, 256).map((item) => {
     const fields = expectMap(item, what, ["name", "rule"]);
-    const name = expectString(fields["name"], `${what}.name`, 32);
-    if (!/^[a-z][a-z0-9-]*$/.test(name)) {
-      throw new EncodingError("ERR_ENCODING_SHAPE", `${what}.name must be lower-case words`);
-    }
-    return { name, rule: expectCid(fields["rule"], `${what}.rule`) };
+    return registrationFrom(fields, what);
   });
   return expectDistinct(registrations, ({ name }) => name, what);
+}
+
+/** Reads a name of a kind or contract: lower-case letters, digits and hyphens. */
+export function expectRegisteredName(value: unknown, what: string): string {
+  const name = expectString(value, what, 32);
+  if (/^[a-z][a-z0-9-]*$/.test(name)) return name;
+  throw new EncodingError("ERR_ENCODING_SHAPE", `${what} must be lower-case words`);
+}
+
+function registrationFrom(fields: Fields, what: string): KindRegistration {
+  return {
+    name: expectRegisteredName(fields["name"], `${what}.name`),
+    rule: expectCid(fields["rule"], `${what}.rule`),
+  };
+}
+
+function expectVersions(value: unknown, what: string): readonly ContractRegistration[] {
+  const newest = new Map<string, number>();
+  return expectArray(value, what, 256).map((item) => {
+    const fields = expectMap(item, what, ["name", "rule", "from"]);
+    const from = expectUint(fields["from"], `${what}.from`);
+    const registration = registrationFrom(fields, what);
+    const before = newest.get(registration.name);
+    if (before !== undefined && from <= before) {
+      throw new EncodingError(
+        "ERR_ENCODING_SHAPE",
+        `${what}.from must rise from version to version of a contract`,
+      );
+    }
+    newest.set(registration.name, from);
+    return { ...registration, from };
+  });
+}
+
+/** The version of a contract that is in force at a height; `undefined` if none is. */
+export function contractInForce(
+  { contracts }: Pick<LedgerPolicy, "contracts">,
+  name: string,
+  height: number,
+): ContractRegistration | undefined {
+  return contracts.findLast((one) => one.name === name && one.from <= height);
 }
 
 function expectDistinct<T>(

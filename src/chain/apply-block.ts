@@ -1,10 +1,10 @@
 import type { CID } from "multiformats/cid";
 import { equalBytes } from "../bytes/compare.ts";
-import { isCustom } from "../block/entry.ts";
+import { isCustom, type ContractEntry } from "../block/entry.ts";
 import { decodeBlock, type Block } from "../block/block.ts";
 import { decodeHeader, headerCid, type Header } from "../block/header.ts";
 import { verifySignature } from "../crypto/sign.ts";
-import { EncodingError } from "../errors.ts";
+import { ContractError, EncodingError } from "../errors.ts";
 import { treeRoot } from "../merkle/tree.ts";
 import { governanceKeyReads } from "./governance.ts";
 import type { LedgerState } from "./ledger-state.ts";
@@ -12,7 +12,7 @@ import {
   clockOf,
   isRefused,
   prepareTransaction,
-  type KindRules,
+  type LedgerRules,
   type PreparedTransaction,
 } from "./prepare.ts";
 import type { Refused } from "./refusal.ts";
@@ -88,12 +88,12 @@ export interface BlockParts {
 }
 
 /** Decodes a block's header and prepares its transactions. */
-export function readParts(block: Block, ledger: CID, rules: KindRules): BlockParts {
+export function readParts(block: Block, ledger: CID, rules: LedgerRules): BlockParts {
   const header = readHeader(block.header);
   return { header, transactions: header === undefined ? [] : prepareAll(block, ledger, rules) };
 }
 
-function prepareAll(block: Block, ledger: CID, rules: KindRules): BlockParts["transactions"] {
+function prepareAll(block: Block, ledger: CID, rules: LedgerRules): BlockParts["transactions"] {
   const transactions: (PreparedTransaction | Refused)[] = [];
   for (const signed of block.transactions) {
     const prepared = prepareTransaction(signed, ledger, rules);
@@ -122,7 +122,7 @@ export async function checkBlock(
   block: Block,
   tip: Tip,
   state: LedgerState,
-  rules: KindRules,
+  rules: LedgerRules,
   ahead: { readonly parts?: BlockParts | undefined; readonly verdicts?: Verdicts } = {},
 ): Promise<BlockResult> {
   const refuse = (refused: BlockRefused): BlockResult => ({ ok: false, ...refused });
@@ -154,20 +154,55 @@ export async function checkBlock(
   if (refusedProposer !== undefined) return refuse(refusedProposer);
   if (!(verdicts?.get(block) ?? isSignedByProposer(block, header, state)))
     return refuse({ reason: "bad-signature" });
-  const within = overlayState(state);
-  for (const [i, prepared] of transactions.entries()) {
-    const refused = applyTransaction(prepared, {
-      ledger: tip.ledger,
-      height: header.height,
-      time: header.time,
-      before: state,
-      within,
-      rules,
-      ...(verdicts === undefined ? {} : { verdicts }),
-    });
-    if (refused !== undefined) return refuse({ ...refused, transaction: i });
+  return untilLoaded(
+    (further) => loadForRules(state, transactions, header, further),
+    (unread): BlockResult => {
+      const within = overlayState(state);
+      for (const [i, prepared] of transactions.entries()) {
+        const refused = applyTransaction(prepared, {
+          ledger: tip.ledger,
+          height: header.height,
+          time: header.time,
+          ...{ before: state, within, rules, unread },
+          ...(verdicts === undefined ? {} : { verdicts }),
+        });
+        if (refused === undefined) continue;
+        if (refused.reason === "contract-unavailable") throw unavailable(prepared, refused);
+        return refuse({ ...refused, transaction: i });
+      }
+      return { ok: true, header, transactions, changes: within.changes };
+    },
+  );
+}
+
+/**
+ * Applies transactions again and again, until every key that a contract's code reads is loaded:
+ * which ones it reads depends on what it has read.
+ *
+ * @param load - loads what the rules read, together with further keys
+ * @param attempt - adds the keys to the set that it lacked; its result counts if there are none
+ */
+export async function untilLoaded<T>(
+  load: (further: Iterable<string>) => Promise<void>,
+  attempt: (unread: Set<string>) => T,
+): Promise<T> {
+  const known = new Set<string>();
+  for (;;) {
+    const unread = new Set<string>();
+    const result = attempt(unread);
+    if (unread.size === 0) return result;
+    for (const key of unread) known.add(key);
+    await load(known);
   }
-  return { ok: true, header, transactions, changes: within.changes };
+}
+
+/** A node that cannot run a call cannot tell whether its block is right. */
+function unavailable({ decoded }: PreparedTransaction, { entry }: Refused): ContractError {
+  const { contract, rule } = decoded.get(entry!) as ContractEntry;
+  return new ContractError(
+    "ERR_CONTRACT_UNAVAILABLE",
+    `this node lacks version ${rule.toString()} of the contract ${contract}: pass it as one of \`contracts\``,
+  );
 }
 
 /**
@@ -179,17 +214,23 @@ function earliestTime(transactions: readonly PreparedTransaction[], tip: Tip): n
   return clock === undefined ? tip.time : Math.min(clock, tip.time);
 }
 
-/** Loads every state key that the rules may read for these transactions. */
+/**
+ * Loads every state key that the rules may read for these transactions.
+ *
+ * @param contractKeys - those that calls of contracts were found to read
+ */
 export async function loadForRules(
   state: LedgerState,
   transactions: readonly PreparedTransaction[],
   proposer: { readonly proposer: string; readonly key: Uint8Array },
+  contractKeys: Iterable<string> = [],
 ): Promise<void> {
   await state.load([
     POLICY_KEY,
     memberKey(proposer.proposer),
     keyStateKey(proposer.key),
     ...new Set(transactions.flatMap(({ reads }) => reads)),
+    ...contractKeys,
   ]);
   const further = new Set<string>();
   for (const { decoded } of transactions) {

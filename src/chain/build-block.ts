@@ -9,7 +9,7 @@ import { ownKeyOf, signWith, type Signer } from "../identity/signer.ts";
 import { treeRoot } from "../merkle/tree.ts";
 import { checkProposer, type AppliedBlock, type Tip } from "./apply-block.ts";
 import { aheadOf } from "./clock.ts";
-import { clockOf, type KindRules, type PreparedTransaction } from "./prepare.ts";
+import { clockOf, type LedgerRules, type PreparedTransaction } from "./prepare.ts";
 import type { Refused } from "./refusal.ts";
 import { applyTransaction } from "./rules.ts";
 import { headerSignature, type Verdicts } from "./signature-checks.ts";
@@ -26,7 +26,7 @@ export interface BlockBase {
   readonly tip: Tip;
   /** The state at the tip, with all keys loaded that the rules read. */
   readonly state: SystemState;
-  readonly rules: KindRules;
+  readonly rules: LedgerRules;
 }
 
 /** The candidates that the next block admits, and the outcome of the others. */
@@ -70,13 +70,18 @@ export function assertMayPropose(
  *
  * @param clock - in ms since 1970
  * @param verdicts - of signatures that are already checked
+ * @param unread - receives the keys that calls of contracts lacked: then the result does not count
  * @throws {ChainError} `ERR_CHAIN_CLOCK` when the ledger is ahead of the clock and no candidate sets
  *   its time
  */
 export function admitCandidates<C extends Candidate>(
   candidates: readonly C[],
   base: BlockBase,
-  { clock, verdicts }: { readonly clock: number; readonly verdicts: Verdicts },
+  {
+    clock,
+    verdicts,
+    unread,
+  }: { readonly clock: number; readonly verdicts: Verdicts; readonly unread: Set<string> },
 ): Admission<C> {
   const { tip, state } = base;
   const ahead = aheadOf(clock, tip.time, state.policy().maxDrift);
@@ -103,8 +108,7 @@ export function admitCandidates<C extends Candidate>(
       time,
       before: state,
       within: layer,
-      rules: base.rules,
-      verdicts,
+      ...{ rules: base.rules, verdicts, unread },
     });
     if (refusal === undefined) {
       for (const [key, value] of layer.changes) within.set(key, value);

@@ -7,19 +7,16 @@ import type { Head, StorageAdapter } from "../storage/types.ts";
 import type { AppliedBlock, Tip } from "./apply-block.ts";
 import type { DerivedData, GovernanceBlock, TransactionPlace } from "./derived.ts";
 import type { BlocksAhead, IngestOptions, IngestResult } from "./ingest-result.ts";
-import type { KindRule } from "./kind-rule.ts";
 import type { LedgerState, ReadableState } from "./ledger-state.ts";
-import type { KindRules } from "./prepare.ts";
+import type { GivenRules, LedgerRules } from "./prepare.ts";
 import type { ReadBlocksOptions } from "./read-blocks.ts";
 import type { StoredBlock } from "./stored-block.ts";
 
-export interface ChainOptions {
+export interface ChainOptions extends GivenRules {
   /** Must have `chains` and `state`. */
   readonly storage: StorageAdapter;
   /** The genesis record that founds the ledger. */
   readonly genesis: Uint8Array;
-  /** Rules of the entry kinds that the policy registers. */
-  readonly kinds?: readonly KindRule[];
   /** Clock in ms since 1970, for {@link Chain.ahead}. */
   readonly now?: () => number;
   /** Called while opening, with the number of blocks read. */
@@ -173,7 +170,7 @@ export interface AppendableChain extends Chain {
   ): Promise<IngestResult>;
   /** Writes derived data still in memory. The storage stays open. */
   close(): Promise<void>;
-  readonly rules: KindRules;
+  readonly rules: LedgerRules;
   readonly chainName: string;
   readonly head: Head;
   readonly derived: DerivedData;

@@ -19,7 +19,7 @@ import {
 import { blocksChain, isBlocksChain } from "./chain.ts";
 import { assertCopied, COPY_KEY } from "./copy-mark.ts";
 import { headBefore } from "./copy-until.ts";
-import type { KindRule } from "./kind-rule.ts";
+import type { GivenRules } from "./prepare.ts";
 import type { Trust } from "./trust.ts";
 import { verifyRecords, type VerifiedLedger } from "./verify-ledger.ts";
 import { inPages, PAGE_ITEMS, inBatches, clamp, PAGE_BYTES } from "./copy-pages.ts";
@@ -32,7 +32,7 @@ export interface CopyProgress {
   readonly total?: number;
 }
 
-export interface CopyOptions {
+export interface CopyOptions extends GivenRules {
   /**
    * The genesis record of the ledger in the store, or of each ledger if the store holds several.
    */
@@ -49,8 +49,6 @@ export interface CopyOptions {
    * valid block or anything that was ever checked would be left behind; only if the store holds one ledger.
    */
   readonly until?: number;
-  /** Rules of the entry kinds that the ledgers' policies register. */
-  readonly kinds?: readonly KindRule[];
   /** Called after each batch. */
   readonly onProgress?: (progress: CopyProgress) => void;
   /** Stops the copy between two batches; the same call made later resumes it. */
@@ -70,7 +68,14 @@ type FullTarget = Required<Pick<StorageAdapter, "chains" | "blobs" | "state">>;
 const LAST_KEY = /* @__PURE__ */ new Uint8Array(MAX_STATE_KEY_BYTES).fill(0xff);
 
 const COPY_LEDGER_OPTIONS: OptionsOf<CopyOptions> = {
-  ...{ genesis: true, checkpoint: true, trust: true, kinds: true, onProgress: true },
+  ...{
+    genesis: true,
+    checkpoint: true,
+    trust: true,
+    kinds: true,
+    contracts: true,
+    onProgress: true,
+  },
   ...{ signal: true, until: true },
 };
 
@@ -345,11 +350,12 @@ async function verifyWhile(
   records: AsyncIterable<ChainRecord>,
   genesis: Uint8Array,
   size: number,
-  { kinds, checkpoint, trust }: CopyOptions,
+  { kinds, contracts, checkpoint, trust }: CopyOptions,
 ): Promise<VerifiedLedger> {
   const result = await verifyRecords(records, size, {
     genesis,
     ...(kinds === undefined ? {} : { kinds }),
+    ...(contracts === undefined ? {} : { contracts }),
     ...(checkpoint === undefined ? {} : { checkpoint }),
     ...(trust === undefined ? {} : { trust }),
   });

@@ -140,8 +140,8 @@ export type VerifyExportResult =
     };
 
 const VERIFY_EXPORT_OPTIONS: OptionsOf<VerifyExportOptions> = {
-  ...{ ledger: true, trust: true, kinds: true, scratch: true, maxState: true, onProgress: true },
-  ...{ signal: true },
+  ...{ ledger: true, trust: true, kinds: true, contracts: true, scratch: true, maxState: true },
+  ...{ onProgress: true, signal: true },
 };
 
 /**

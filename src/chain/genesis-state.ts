@@ -9,7 +9,7 @@ import { addMember, provesPossession, isSequencer } from "./member-keys.ts";
  * @throws {ChainError} `ERR_CHAIN_GENESIS` when a key lacks a required proof of possession
  */
 export function genesisState(genesis: Genesis): ReadonlyMap<string, Uint8Array | null> {
-  const state = overlayState({ get: () => undefined });
+  const state = overlayState({ get: () => undefined, isLoaded: () => true });
   for (const member of genesis.members) {
     if (!member.keys.every((key) => provesPossession(genesis.nonce, member.actor, key))) {
       throw new ChainError(

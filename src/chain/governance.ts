@@ -2,6 +2,7 @@ import { toHex } from "../bytes/hex.ts";
 import type { KeyEntry, MemberEntry, PolicyEntry } from "../block/entry.ts";
 import { namesItsKey } from "../block/genesis.ts";
 import type { MemberChange } from "../block/member.ts";
+import type { LedgerPolicy } from "../block/policy.ts";
 import { keyId } from "../identity/actor.ts";
 import { equalBytes } from "../bytes/compare.ts";
 import type { Refusal } from "./refusal.ts";
@@ -99,12 +100,29 @@ export function changePolicy(entry: PolicyEntry, context: GovernanceContext): Re
     const reason = mayNotSignCheckpoints(pub, within);
     if (reason !== undefined) return reason;
   }
+  if (isRetroactive(entry.changes.contracts, context)) return "contract-retroactive";
   const { clock: _, ...changes } = entry.changes;
   const policy = { ...within.policy(), ...changes };
   if (policy.threshold > policy.members) return "threshold-unreachable";
   if (entry.changes.checkpointKeys?.length === 0) return "no-checkpoint-key-left";
   within.set(POLICY_KEY, encodePolicyState(policy));
   return useNonce(entry, context);
+}
+
+/**
+ * Whether a version of a contract is to be in force from a height that is past, so that no member
+ * could install it before. A version that is registered already stays as it was.
+ */
+function isRetroactive(
+  changed: LedgerPolicy["contracts"] | undefined,
+  { within, height }: GovernanceContext,
+): boolean {
+  const known = within.policy().contracts;
+  return (changed ?? []).some(
+    ({ name, rule, from }) =>
+      from <= height &&
+      !known.some((one) => one.name === name && one.from === from && one.rule.equals(rule)),
+  );
 }
 
 /** State keys that a governance entry may read or change. */

@@ -37,6 +37,7 @@ const OPTIONS: Readonly<Record<keyof ImportLedgerOptions, true>> = {
   genesis: true,
   trust: true,
   kinds: true,
+  contracts: true,
   scratch: true,
   maxState: true,
   onProgress: true,

@@ -125,7 +125,7 @@ export {
   signNote,
   type VerifiedSignature,
 } from "./note.ts";
-export type { KindRules, PreparedTransaction } from "./prepare.ts";
+export type { LedgerRules, PreparedTransaction } from "./prepare.ts";
 export { approveProposal } from "./proposal.ts";
 export type { ReadBlocksOptions } from "./read-blocks.ts";
 export {

@@ -44,7 +44,10 @@ export function ruleReads(rule: KindRule | undefined, entry: CustomEntry): reado
 export function checkByRule(rule: KindRule, entry: CustomEntry, context: RuleContext): boolean {
   const reads = new Set(ruleReads(rule, entry));
   const { state } = context;
-  const shown: StateReader = { get: (key) => (reads.has(key) ? state.get(key) : undefined) };
+  const shown: StateReader = {
+    get: (key) => (reads.has(key) ? state.get(key) : undefined),
+    isLoaded: (key) => reads.has(key),
+  };
   try {
     return rule.check(entry, { ...context, state: shown }) === true;
   } catch {

@@ -124,7 +124,10 @@ export function openState(
   }
 
   return {
-    ...systemState({ get: (key) => (values.has(key) ? values.get(key) : oldValues.get(key)) }),
+    ...systemState({
+      get: (key) => (values.has(key) ? values.get(key) : oldValues.get(key)),
+      isLoaded: (key) => values.has(key) || oldValues.has(key),
+    }),
     get root() {
       return root;
     },

@@ -2,7 +2,7 @@ import type { CID } from "multiformats/cid";
 import type { Block } from "../block/block.ts";
 import { readParts, type BlockParts } from "./apply-block.ts";
 import type { LedgerState } from "./ledger-state.ts";
-import { isRefused, type KindRules, type PreparedTransaction } from "./prepare.ts";
+import { isRefused, type LedgerRules, type PreparedTransaction } from "./prepare.ts";
 import { signatureChecks, type Verdicts } from "./signature-checks.ts";
 
 /** A block with what was found out about it before those in front of it were judged. */
@@ -43,7 +43,7 @@ interface Ahead<T> extends BlockAhead<T> {
 export async function* lookAhead<T>(
   items: AsyncIterable<T> | Iterable<T>,
   read: (item: T) => { readonly block: Block | undefined; readonly bytes: number },
-  base: { readonly ledger: CID; readonly rules: KindRules; readonly state: LedgerState },
+  base: { readonly ledger: CID; readonly rules: LedgerRules; readonly state: LedgerState },
   limits: AheadLimits,
   signal: AbortSignal | undefined,
 ): AsyncGenerator<BlockAhead<T>> {

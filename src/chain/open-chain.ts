@@ -32,7 +32,7 @@ import { findTransaction } from "./find-transaction.ts";
 import { governanceChange } from "./governance-change.ts";
 import { genesisState } from "./genesis-state.ts";
 import { openState, proveState } from "./ledger-state.ts";
-import type { KindRules } from "./prepare.ts";
+import { ledgerRules } from "./prepare.ts";
 import { readBlocks } from "./read-blocks.ts";
 import { POLICY_KEY } from "./state.ts";
 import {
@@ -46,7 +46,15 @@ import {
 } from "./stored-block.ts";
 
 const OPEN_CHAIN_OPTIONS: OptionsOf<ChainOptions> = {
-  ...{ storage: true, genesis: true, kinds: true, now: true, timers: true, signal: true },
+  ...{
+    storage: true,
+    genesis: true,
+    kinds: true,
+    contracts: true,
+    now: true,
+    timers: true,
+    signal: true,
+  },
   ...{ beside: true, rebuild: true, acceptLoss: true, anchor: true, trustStore: true },
   onProgress: true,
 };
@@ -79,7 +87,7 @@ export async function openChain(options: ChainOptions): Promise<AppendableChain>
   const genesis = decodeGenesis(genesisBytes);
   const ledger = ledgerId(genesisBytes);
   const chainName = blocksChain(ledger);
-  const rules: KindRules = new Map((options.kinds ?? []).map((rule) => [rule.name, rule]));
+  const rules = ledgerRules(options);
   const derived = openDerived(stateStore, ledger);
   const anchor = options.anchor && openAnchor(options.anchor, ledger, derived);
   const state = openState(EMPTY_MAP, derived.stateNodes);

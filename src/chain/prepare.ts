@@ -13,6 +13,7 @@ import {
   type TransactionWithEntries,
 } from "../block/transaction.ts";
 import { verifySignature, type SignatureClaim } from "../crypto/sign.ts";
+import type { Contract } from "../contract/contract.ts";
 import { EncodingError } from "../errors.ts";
 import { leafHash } from "../merkle/hash.ts";
 import { governanceReads } from "./governance.ts";
@@ -36,8 +37,29 @@ export interface PreparedTransaction {
   readonly reads: readonly string[];
 }
 
-/** Rules of registered kinds by name. */
-export type KindRules = ReadonlyMap<string, KindRule>;
+/** What a node can run of what a ledger's policy registers. */
+export interface LedgerRules {
+  /** Rules of kinds by name. */
+  readonly kinds: ReadonlyMap<string, KindRule>;
+  /** Versions of contracts by the CID of their manifest, as text. */
+  readonly contracts: ReadonlyMap<string, Contract>;
+}
+
+/** The rules that a caller gives, by their names. */
+export function ledgerRules({ kinds = [], contracts = [] }: GivenRules): LedgerRules {
+  return {
+    kinds: new Map(kinds.map((rule) => [rule.name, rule])),
+    contracts: new Map(contracts.map((contract) => [contract.rule.toString(), contract])),
+  };
+}
+
+/** Rules as an application installs them. */
+export interface GivenRules {
+  /** Rules of the entry kinds that the policy registers. */
+  readonly kinds?: readonly KindRule[];
+  /** Versions of the contracts that the policy registers, those of the past as well. */
+  readonly contracts?: readonly Contract[];
+}
 
 /**
  * Checks the structure of a transaction and its entries: schemas, counts, sizes, and the entries'
@@ -48,7 +70,7 @@ export type KindRules = ReadonlyMap<string, KindRule>;
 export function prepareTransaction(
   signed: TransactionWithEntries,
   ledger: CID,
-  rules: KindRules,
+  rules: LedgerRules,
 ): PreparedTransaction | Refused {
   let transaction: Transaction;
   try {
@@ -94,7 +116,7 @@ export function prepareTransaction(
     }
     kinds.push(entry.kind);
     decoded.set(i, entry);
-    if (isCustom(entry)) appendTo(reads, ruleReads(rules.get(entry.kind), entry));
+    if (isCustom(entry)) appendTo(reads, ruleReads(rules.kinds.get(entry.kind), entry));
     else if (entry.kind === "key" || entry.kind === "member" || entry.kind === "policy") {
       appendTo(reads, governanceReads(entry));
     }

@@ -27,9 +27,9 @@ export function readingChain(chain: AppendableChain): Chain {
 }
 
 function readableState(state: LedgerState): ReadableState {
-  const { load, get, policy, member, key, seq, nonces } = state;
+  const { load, get, isLoaded, policy, member, key, seq, nonces } = state;
   return {
-    ...{ load, get, policy, member, key, seq, nonces },
+    ...{ load, get, isLoaded, policy, member, key, seq, nonces },
     get root() {
       return state.root;
     },

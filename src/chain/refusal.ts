@@ -20,6 +20,12 @@ export type Refusal =
   | "unknown-kind"
   | "rule-unavailable"
   | "rule-refused"
+  // contracts
+  | "unknown-contract"
+  | "contract-changed"
+  | "contract-unavailable"
+  | "contract-refused"
+  | "contract-retroactive"
   // order and time
   | "replayed-sequence"
   | "too-early"
@@ -61,6 +67,8 @@ export const REFUSALS: Readonly<Record<Refusal, true>> = {
   ...{ "key-of-another-actor": true, "key-use": true, "bad-signature": true },
   ...{ "not-a-member": true, "not-entitled": true, "unknown-kind": true },
   ...{ "rule-unavailable": true, "rule-refused": true, "replayed-sequence": true },
+  ...{ "unknown-contract": true, "contract-changed": true, "contract-unavailable": true },
+  ...{ "contract-refused": true, "contract-retroactive": true },
   ...{ "too-early": true, "too-old": true, "time-backwards": true },
   ...{ "wrong-height": true, "wrong-prev": true, "wrong-state": true },
   ...{ "wrong-frontier": true, "key-known": true, "key-unknown": true },
@@ -75,4 +83,6 @@ export const REFUSALS: Readonly<Record<Refusal, true>> = {
 export interface Refused {
   readonly reason: Refusal;
   readonly entry?: number;
+  /** For `contract-refused`: why, in the contract's own word or in one of the library's. */
+  readonly code?: string;
 }

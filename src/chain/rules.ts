@@ -1,10 +1,12 @@
 import type { CID } from "multiformats/cid";
-import { isCustom, type CustomEntry, type Entry } from "../block/entry.ts";
+import { isCustom, type ContractEntry, type CustomEntry, type Entry } from "../block/entry.ts";
 import type { Role } from "../block/member.ts";
+import { contractInForce } from "../block/policy.ts";
+import { runCall } from "../contract/run-call.ts";
 import { checkByRule } from "./kind-rule.ts";
 import { applyKeyEntry, applyMemberEntry, applyPolicyEntry } from "./governance.ts";
 import type { GovernanceContext } from "./governance-context.ts";
-import { isSignedBy, type KindRules, type PreparedTransaction } from "./prepare.ts";
+import { isSignedBy, type LedgerRules, type PreparedTransaction } from "./prepare.ts";
 import type { Refused } from "./refusal.ts";
 import type { Verdicts } from "./signature-checks.ts";
 import { encodeNumber, isInForce, seqKey, type StateOverlay, type SystemState } from "./state.ts";
@@ -19,9 +21,14 @@ export interface BlockContext {
   readonly before: SystemState;
   /** The state after the transactions so far; receives this transaction's changes. */
   readonly within: StateOverlay;
-  readonly rules: KindRules;
+  readonly rules: LedgerRules;
   /** Whether signatures that are already checked are valid. */
   readonly verdicts?: Verdicts;
+  /**
+   * Receives the keys that calls of contracts read and that are not loaded: then nothing that was
+   * found out about the block counts.
+   */
+  readonly unread: Set<string>;
 }
 
 /** Roles that may file an entry of a built-in kind. */
@@ -34,6 +41,7 @@ const AUTHORS: Readonly<Record<string, readonly Role[] | "any">> = {
   key: "any",
   member: "any",
   policy: "any",
+  contract: "any",
 };
 
 /**
@@ -98,6 +106,10 @@ function applyEntry(
     return { reason: "not-entitled", entry: index };
   }
   const entry = prepared.decoded.get(index);
+  if (entry?.kind === "contract" && !isCustom(entry)) {
+    const refused = applyCall(entry as ContractEntry, prepared.transaction.author, context);
+    return refused && { ...refused, entry: index };
+  }
   const reason = entry === undefined ? undefined : applyGovernance(entry, prepared, context);
   return reason === undefined ? undefined : { reason, entry: index };
 }
@@ -124,6 +136,28 @@ function applyGovernance(entry: Entry, prepared: PreparedTransaction, context: B
   }
 }
 
+/** Runs a call of a contract, and applies its changes. */
+function applyCall(
+  { contract: name, rule, action, call }: ContractEntry,
+  author: string,
+  { rules, before, within, height, time, unread }: BlockContext,
+): Refused | undefined {
+  const policy = before.policy();
+  const registered = contractInForce(policy, name, height);
+  if (registered === undefined) return { reason: "unknown-contract" };
+  if (!registered.rule.equals(rule)) return { reason: "contract-changed" };
+  const contract = rules.contracts.get(rule.toString());
+  if (contract === undefined) return { reason: "contract-unavailable" };
+  const outcome = runCall(contract, { action, call, author, height, time }, before, within);
+  if ("refused" in outcome) return { reason: "contract-refused", code: outcome.refused };
+  if ("unread" in outcome) {
+    for (const key of outcome.unread) unread.add(key);
+    return undefined;
+  }
+  for (const [key, value] of outcome.changes) within.set(key, value);
+  return undefined;
+}
+
 function applyCustom(
   prepared: PreparedTransaction,
   index: number,
@@ -133,7 +167,7 @@ function applyCustom(
   const entry = prepared.decoded.get(index) as CustomEntry;
   const registered = context.before.policy().kinds.find((kind) => kind.name === entry.kind);
   if (registered === undefined) return { reason: "unknown-kind", entry: index };
-  const rule = context.rules.get(entry.kind);
+  const rule = context.rules.kinds.get(entry.kind);
   if (rule === undefined || !rule.rule.equals(registered.rule)) {
     return { reason: "rule-unavailable", entry: index };
   }

@@ -7,7 +7,7 @@ import type { Signer } from "../identity/signer.ts";
 import { AppendConflict } from "../storage/errors.ts";
 import { afterWriting, createPatience, platformTimers, type Timers } from "../storage/settle.ts";
 import type { StateChange, StorageAdapter } from "../storage/types.ts";
-import { loadForRules, type AppliedBlock } from "./apply-block.ts";
+import { loadForRules, untilLoaded, type AppliedBlock } from "./apply-block.ts";
 import { admitCandidates, assertMayPropose, buildBlock } from "./build-block.ts";
 import type { AppendableChain } from "./chain.ts";
 import type { Checkpointer } from "./checkpointer.ts";
@@ -301,10 +301,15 @@ export function createSequencer(options: SequencerOptions): Sequencer {
     const proposer = { proposer: signer.actor, key: signer.key };
     const transactions = batch.map(({ prepared }) => prepared);
     await checks.done(transactions);
-    await loadForRules(state, transactions, proposer);
+    const load = (further?: Iterable<string>) =>
+      loadForRules(state, transactions, proposer, further);
+    await load();
     const base = { ledger, rules, state, tip };
     assertMayPropose(base, proposer);
-    const admission = admitCandidates(batch, base, { clock: now(), verdicts: checks });
+    const clock = now();
+    const admission = await untilLoaded(load, (unread) =>
+      admitCandidates(batch, base, { clock, verdicts: checks, unread }),
+    );
     queue.putBack([...admission.duplicates.toReversed(), ...admission.postponed]);
     for (const { candidate, refusal } of admission.refused) await turnAway(candidate, refusal);
     const { admitted } = admission;

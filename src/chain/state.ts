@@ -9,6 +9,8 @@ import { expectPolicy, policyFields, POLICY_FIELDS, type LedgerPolicy } from "..
 export interface StateReader {
   /** @returns the value, borrowed, or `undefined` if the state has no value */
   get(key: string): Uint8Array | undefined;
+  /** Whether the key was loaded; one that was not reads as absent. */
+  isLoaded(key: string): boolean;
 }
 
 /** The state of a key: `sys/key/<hex key id>`. */
@@ -181,6 +183,7 @@ export function systemState(reader: StateReader): SystemState {
   const decoded = new WeakMap<Uint8Array, unknown>();
   return {
     get: (key) => reader.get(key),
+    isLoaded: (key) => reader.isLoaded(key),
     policy: () => cached(POLICY_KEY, decodePolicyState)!,
     member: (actor) => cached(memberKey(actor), decodeMemberState),
     key: (keyId) => cached(keyStateKey(keyId), decodeKeyState),
@@ -204,6 +207,7 @@ export function overlayState(below: StateReader): StateOverlay {
       const changed = changes.get(key);
       return changed === undefined ? below.get(key) : (changed ?? undefined);
     },
+    isLoaded: (key) => changes.has(key) || below.isLoaded(key),
   };
   return {
     ...systemState(reader),

@@ -9,7 +9,8 @@ export class TransactionRefused extends ChainError {
 
   constructor(refused: Refused) {
     const where = refused.entry === undefined ? "" : ` at entry ${refused.entry}`;
-    super("ERR_CHAIN_REFUSED", `the transaction was refused: ${refused.reason}${where}`);
+    const why = refused.code === undefined ? "" : ` (${refused.code})`;
+    super("ERR_CHAIN_REFUSED", `the transaction was refused: ${refused.reason}${why}${where}`);
     this.refused = refused;
   }
 }

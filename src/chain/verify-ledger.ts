@@ -19,7 +19,7 @@ import { openDerived } from "./derived.ts";
 import { blocksChain } from "./chain.ts";
 import { readCheckpoint } from "./checkpoint-note.ts";
 import { genesisState } from "./genesis-state.ts";
-import type { KindRule } from "./kind-rule.ts";
+import { ledgerRules, type GivenRules } from "./prepare.ts";
 import { LOOK_AHEAD, lookAhead, ONE_BY_ONE } from "./look-ahead.ts";
 import { openState, type LedgerState } from "./ledger-state.ts";
 import type { Refusal } from "./refusal.ts";
@@ -59,13 +59,12 @@ export interface LedgerFault {
 export type VerifyLedgerResult =
   ({ readonly ok: true } & VerifiedLedger) | ({ readonly ok: false } & LedgerFault);
 
-export interface VerifyLedgerOptions {
+export interface VerifyLedgerOptions extends GivenRules {
   readonly genesis: Uint8Array;
   /** A signed checkpoint that the ledger must reach or extend. */
   readonly checkpoint?: Uint8Array;
   /** Trust in the ledger: if it has a root, the ledger must reach or extend that root. */
   readonly trust?: Trust;
-  readonly kinds?: readonly KindRule[];
   /**
    * Receives nodes of the state that are not needed at the moment, so that memory is bounded for
    * any ledger, at about 60 MB. It is written to, and may be discarded afterwards. The state store
@@ -89,8 +88,8 @@ interface BlockToVerify {
 }
 
 const VERIFY_BLOCKS_OPTIONS: OptionsOf<VerifyLedgerOptions> = {
-  ...{ genesis: true, checkpoint: true, trust: true, kinds: true, scratch: true, maxState: true },
-  ...{ onProgress: true, signal: true },
+  ...{ genesis: true, checkpoint: true, trust: true, kinds: true, contracts: true, scratch: true },
+  ...{ maxState: true, onProgress: true, signal: true },
 };
 
 /**
@@ -118,8 +117,8 @@ export function verifyBlocks(
 }
 
 const VERIFY_LEDGER_OPTIONS: OptionsOf<VerifyLedgerOptions> = {
-  ...{ genesis: true, checkpoint: true, trust: true, kinds: true, scratch: true, maxState: true },
-  ...{ onProgress: true, signal: true },
+  ...{ genesis: true, checkpoint: true, trust: true, kinds: true, contracts: true, scratch: true },
+  ...{ maxState: true, onProgress: true, signal: true },
 };
 
 /**
@@ -167,7 +166,7 @@ async function verify(
   const { genesis, checkpoint, trust, signal, onProgress } = options;
   const ledger = ledgerId(genesis);
   if (trust?.ledger.equals(ledger) === false) return { ok: false, reason: "other-ledger" };
-  const rules = new Map((options.kinds ?? []).map((rule) => [rule.name, rule]));
+  const rules = ledgerRules(options);
   const { state, moveOn } = boundedState(ledger, options);
   const founded = genesisState(decodeGenesis(genesis));
   await state.load([...founded.keys()]);

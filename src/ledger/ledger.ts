@@ -305,7 +305,7 @@ export interface Ledger extends PersonCalls, Asking, Delivering, Feed {
    *
    * @throws {InputError} `ERR_INPUT_TOO_LARGE` when the state exceeds `maxState` and no `scratch` is given
    */
-  verify(options?: Omit<VerifyLedgerOptions, "genesis" | "kinds">): Promise<VerifyLedgerResult>;
+  verify(options?: Omit<VerifyLedgerOptions, "genesis" | "kinds" | "contracts">): Promise<VerifyLedgerResult>;
   /**
    * Reads every blob that this member's entries should have, and compares it with its CID.
    *
@@ -330,6 +330,32 @@ export interface Ledger extends PersonCalls, Asking, Delivering, Feed {
    *   since the store was restored: opening the ledger with `repair.index` takes it in
    */
   giveUp(entries: readonly EntryId[], options: { readonly reason: string }): Promise<void>;
+  /**
+   * Calls an action of a contract that the ledger's policy registers. All of the call is in clear on the ledger:
+   * amounts, codes, dates and whatever links two calls about one person have no place in it.
+   *
+   * @param contract - its name; the version in force is called
+   * @returns once the call is recorded and its changes stand, the entry's id and its block's height
+   * @throws {TransactionRefused} `contract-refused` with the contract's code; `contract-changed` when another
+   *   version came into force meanwhile
+   * @throws {ContractError} `ERR_CONTRACT_UNAVAILABLE` when the code was not passed to `openLedger`
+   * @throws {EncodingError} when a field has not the form that the action's schema says
+   * @example
+   * const { height } = await hl.callContract("counter", "add", { amount: 5 });
+   */
+  callContract(
+    contract: string,
+    action: string,
+    call: Readonly<Record<string, unknown>>,
+  ): Promise<{ readonly id: EntryId; readonly height: number }>;
+  /**
+   * Reads a value that a contract keeps, as of the newest block; `undefined` if there is none.
+   *
+   * @param key - the key by which the contract's code wrote it
+   * @example
+   * const total = await hl.contractValue("counter", "total");
+   */
+  contractValue(contract: string, key: string): Promise<unknown>;
   /**
    * Gives out the entries of the ledger in order, those there are and those to come, until the signal aborts: of
    * every member, as they are on the ledger. A member elsewhere gives out only what an accepted checkpoint

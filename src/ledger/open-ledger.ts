@@ -41,6 +41,7 @@ import { createRecordContents } from "./records/record-content.ts";
 import { createRecording } from "./records/recording.ts";
 import { relabelStale } from "./records/relabelling.ts";
 import { checkedDefaults, namedOverlays } from "./policies.ts";
+import { contractCalls } from "./contract-calls.ts";
 import { appendsUnlessForked, forkCalls, openForks, unlessForked } from "./fork-calls.ts";
 import { openReplays } from "./disclosure/replays.ts";
 import { openSubjects } from "./entries/subjects.ts";
@@ -136,6 +137,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     beside: options.beside ?? false,
     acceptLoss: repair.acceptLostBlocks ?? false,
     ...(options.kinds === undefined ? {} : { kinds: options.kinds }),
+    ...(options.contracts === undefined ? {} : { contracts: options.contracts }),
     ...(options.onProgress === undefined ? {} : { onProgress: options.onProgress }),
     ...(options.signal === undefined ? {} : { signal: options.signal }),
   });
@@ -345,6 +347,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     liftHold: erasing.liftHold,
     ...proofCalls(chain, { checkpoints, catalogue }),
     ...forkCalls(chain, forks),
+    ...contractCalls(context, { contracts: options.contracts ?? [], filing }),
     async verify(verifyOptions = {}) {
       return verifyLedger(storage.chains, {
         ...trust,
@@ -352,6 +355,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
         // Last, so that the caller's options cannot override them.
         genesis,
         kinds: options.kinds ?? [],
+        contracts: options.contracts ?? [],
       });
     },
     verifyBlobs: async (how = {}) => verifyBlobs(context, catalogue, how),

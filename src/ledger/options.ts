@@ -1,5 +1,5 @@
 import { ERASURE_CLASSES, type ErasureClass } from "../block/entry.ts";
-import type { KindRule } from "../chain/kind-rule.ts";
+import type { GivenRules } from "../chain/prepare.ts";
 import type { Trust } from "../chain/trust.ts";
 import type { Cosigner } from "../chain/cosigning.ts";
 import type { Labeller } from "../consent/labels/labeller.ts";
@@ -97,7 +97,7 @@ export interface RepairOptions {
  * Options of {@link openLedger}. All times and durations are in milliseconds. An option that is not
  * listed here is refused, within groups too.
  */
-export interface OpenLedgerOptions {
+export interface OpenLedgerOptions extends GivenRules {
   /** Must have all three stores and an atomic commit, as `lmdbStorage` and `memoryStorage` do. */
   readonly storage: StorageAdapter;
   /** Holds this member's `sign` and `agree` keys, and a `checkpoint` key to sign checkpoints. */
@@ -200,8 +200,6 @@ export interface OpenLedgerOptions {
   readonly onFault?: (fault: PeerFault) => void;
   /** Called once for each contradiction between two checkpoints, also for one that convicts no key in force. */
   readonly onFork?: (fork: FoundFork) => void;
-  /** Rules for the entry kinds that the ledger's policy registers. */
-  readonly kinds?: readonly KindRule[];
   /**
    * Milliseconds for which a write without an answer is retried, with pauses, until its outcome is known;
    * after that the call rejects with `ERR_STORAGE_AMBIGUOUS`. Default 10,000. This bounds only attempts that
@@ -285,6 +283,7 @@ const OPTIONS: NamesOf<OpenLedgerOptions> = {
   onFault: "any",
   onFork: "any",
   kinds: "list",
+  contracts: "list",
   settleWithin: "any",
   workers: "any",
   now: "any",

@@ -85,6 +85,8 @@ export const LEDGER_CALLS: {
   verifyBlobs: "reads",
   lost: "reads",
   giveUp: "writes",
+  callContract: "writes",
+  contractValue: "reads",
   follow: "iterates",
   outbox: "reads",
   dismissRefused: "writes",

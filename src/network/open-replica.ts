@@ -26,7 +26,8 @@ import { takeBlocks } from "./take-blocks.ts";
 import { waitForLarger } from "./wait-for-larger.ts";
 
 const OPTIONS: OptionsOf<OpenReplicaOptions> = {
-  ...{ storage: true, genesis: true, kinds: true, anchor: true, trustStore: true, rebuild: true },
+  ...{ storage: true, genesis: true, kinds: true, contracts: true, anchor: true },
+  ...{ trustStore: true, rebuild: true },
   ...{ beside: true, onProgress: true, signal: true, peers: true, trust: true, onFault: true },
   ...{ onFork: true, now: true, sleep: true },
 };

@@ -18,6 +18,7 @@ export interface OpenReplicaOptions extends Pick<
   | "storage"
   | "genesis"
   | "kinds"
+  | "contracts"
   | "anchor"
   | "trustStore"
   | "rebuild"

@@ -124,8 +124,7 @@ async function outcomeOf(placing: Placing): Promise<SubmitOutcome> {
   } catch (error) {
     // Anything else leaves open whether it was recorded.
     if (!(error instanceof TransactionRefused)) throw error;
-    const { reason, entry } = error.refused;
-    return entry === undefined ? { ok: false, reason } : { ok: false, reason, entry };
+    return { ok: false, ...error.refused };
   }
 }
 

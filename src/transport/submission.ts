@@ -168,7 +168,7 @@ export function decodeOutcomes(
 ): SubmitOutcome[] {
   const { length } = transactions;
   const map = expectMap(
-    decode(bytes, { maxBytes: outcomesBytes(length), maxDepth: 3, maxItems: 16 + 8 * length }),
+    decode(bytes, { maxBytes: outcomesBytes(length), maxDepth: 3, maxItems: 16 + 10 * length }),
     "outcomes",
     ["v", "outcomes"],
   );
@@ -179,7 +179,7 @@ export function decodeOutcomes(
     const isDurable = typeof item === "object" && item !== null && Object.hasOwn(item, "height");
     const fields = isDurable
       ? expectMap(item, "outcome", ["tx", "height", "transaction"])
-      : expectMap(item, "outcome", ["tx", "reason"], ["entry"]);
+      : expectMap(item, "outcome", ["tx", "reason"], ["entry", "code"]);
     const tx = expectBytes(fields["tx"], "outcome.tx", 32);
     if (!equalBytes(tx, transactionHash(transactions[i]!.tx))) throw notTheirs();
     if (isDurable) {
@@ -193,17 +193,24 @@ export function decodeOutcomes(
         ),
       };
     }
-    const reason = expectString(fields["reason"], "outcome.reason", 64);
-    if (!/^[a-z]+(-[a-z]+)*$/.test(reason)) {
-      throw new EncodingError("ERR_ENCODING_SHAPE", "outcome.reason must be words with hyphens");
-    }
-    const entry = fields["entry"];
-    if (entry === undefined) return { ok: false, reason };
+    const reason = expectWords(fields["reason"], "outcome.reason", /^[a-z]+(-[a-z]+)*$/);
+    const { entry, code } = fields;
     return {
       ...{ ok: false, reason },
-      entry: expectUint(entry, "outcome.entry", MAX_TRANSACTION_ENTRIES - 1),
+      ...(entry === undefined
+        ? {}
+        : { entry: expectUint(entry, "outcome.entry", MAX_TRANSACTION_ENTRIES - 1) }),
+      ...(code === undefined
+        ? {}
+        : { code: expectWords(code, "outcome.code", /^[a-z][a-z0-9-]*$/) }),
     };
   });
+}
+
+function expectWords(value: unknown, what: string, form: RegExp): string {
+  const words = expectString(value, what, 64);
+  if (form.test(words)) return words;
+  throw new EncodingError("ERR_ENCODING_SHAPE", `${what} must be words with hyphens`);
 }
 
 const notTheirs = (): EncodingError =>

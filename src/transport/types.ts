@@ -66,6 +66,8 @@ export type SubmitOutcome =
       readonly reason: string;
       /** Index of the entry, if it concerns one. */
       readonly entry?: number;
+      /** Why a contract refused the call, for `contract-refused`. */
+      readonly code?: string;
     };
 
 /**

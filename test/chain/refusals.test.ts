@@ -321,7 +321,7 @@ describe("members and authority", () => {
       fault(await forge.judgeTx(await forge.tx(by, [entry])));
     const at = { height: 1, transaction: 0, entry: 0 };
     expect(await judge(custom("unheard-of"))).toEqual({ ...at, reason: "unknown-kind" });
-    expect(await judge(custom("contract"))).toEqual({ ...at, reason: "unknown-kind" });
+    expect(await judge(custom("contract"))).toEqual({ ...at, reason: "malformed" });
     expect(await judge(custom("constructor"))).toEqual({ ...at, reason: "unknown-kind" });
     expect(await judge(custom("other"))).toEqual({ ...at, reason: "rule-unavailable" });
     expect(await judge(custom("lab-order", { priority: 2 }))).toEqual({

@@ -1,3 +1,4 @@
+import { ledgerRules } from "../../src/chain/prepare.ts";
 import { describe, expect, it } from "vitest";
 import {
   checkBlock,
@@ -46,7 +47,7 @@ describe("every single bit of every record", () => {
       validators: ["v.example"],
       witnesses: ["w1.example", "w2.example"],
     });
-    const rules = new Map(kinds.map((kind) => [kind.name, kind]));
+    const rules = ledgerRules({ kinds });
     const state = openState(EMPTY_MAP, async (hashes) => hashes.map(() => undefined));
     const founded = genesisState(decodeGenesis(genesis));
     await state.load([...founded.keys()]);

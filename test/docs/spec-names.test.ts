@@ -50,10 +50,13 @@ describe("docs/spec/ledger.md, names", () => {
     }
   });
 
+  const registered = (field: "kinds" | "contracts", name: string) =>
+    field === "kinds" ? { name, rule } : { name, rule, from: 0 };
+
   it("has those of kinds and contracts", () => {
     const [least, most] = limitsOf("kinds, contracts") as [number, number];
     for (const field of ["kinds", "contracts"] as const) {
-      const named = (name: string): boolean => stands({ [field]: [{ name, rule }] });
+      const named = (name: string): boolean => stands({ [field]: [registered(field, name)] });
       expect([least, most].map((length) => named("a".repeat(length)))).toEqual([true, true]);
       expect([0, most + 1].map((length) => named("a".repeat(length)))).toEqual([false, false]);
       expect(["a-1", "1a", "-a", "A", "a_b", "é"].map(named)).toEqual([
@@ -62,7 +65,7 @@ describe("docs/spec/ledger.md, names", () => {
       ]);
     }
     expect(stands({ kinds: [{ name: "record", rule }] })).toBe(false);
-    expect(stands({ contracts: [{ name: "record", rule }] })).toBe(true);
+    expect(stands({ contracts: [{ name: "record", rule, from: 0 }] })).toBe(true);
   });
 
   it("has those of actors", () => {

@@ -21,7 +21,7 @@ const READS_ONLY = [
   ...["held", "evidence", "directives", "decide", "pull", "deliveries", "audit", "pendingReviews"],
   "compact",
   ...["pendingErasures", "pendingWork", "fork", "takeFork", "verify", "verifyBlobs", "lost"],
-  ...["follow", "outbox", "members", "propose", "explain", "policySteps"],
+  ...["contractValue", "follow", "outbox", "members", "propose", "explain", "policySteps"],
 ];
 
 describe("a ledger whose checkpoint key signed two histories", () => {

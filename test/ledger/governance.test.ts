@@ -95,7 +95,7 @@ describe("adding a member", () => {
     const policy = await linesOf({
       policy: {
         ...{ threshold: 1, maxDrift: 5, maxTxAge: 7000, clock: 0 },
-        ...{ kinds: [{ name: "lab-order", rule }], contracts: [{ name: "claims", rule }] },
+        ...{ kinds: [{ name: "lab-order", rule }], contracts: [{ name: "claims", rule, from: 9 }] },
         checkpointKeys: [b.signer("checkpoint").publicKey],
         cosignaturePolicy: {
           validators: { required: 0, keys: [] },

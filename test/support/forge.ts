@@ -28,6 +28,8 @@ import {
   tipAfter,
   type Tip,
 } from "../../src/chain/apply-block.ts";
+import { ledgerRules } from "../../src/chain/prepare.ts";
+import type { Contract } from "../../src/contract/contract.ts";
 import { genesisState } from "../../src/chain/genesis-state.ts";
 import type { KindRule } from "../../src/chain/kind-rule.ts";
 import { openState, type LedgerState } from "../../src/chain/ledger-state.ts";
@@ -70,13 +72,14 @@ export async function createForge(
   genesis: Uint8Array,
   proposer: Signer,
   kinds: readonly KindRule[] = [],
+  contracts: readonly Contract[] = [],
 ): Promise<Forge> {
   const ledger = ledgerId(genesis);
   const state = openState(EMPTY_MAP, async (hashes) => hashes.map(() => undefined));
   const founded = genesisState(decodeGenesis(genesis));
   await state.load([...founded.keys()]);
   state.apply(founded);
-  const rules = new Map(kinds.map((kind) => [kind.name, kind]));
+  const rules = ledgerRules({ kinds, contracts });
   const blocks: Uint8Array[] = [];
   let tip = emptyTip(ledger);
   let seq = 0;
@@ -131,7 +134,7 @@ export async function createForge(
     async add(...transactions) {
       await forge.push(await forge.block(transactions));
     },
-    judge: (...further) => verifyBlocks([...blocks, ...further], { genesis, kinds }),
+    judge: (...further) => verifyBlocks([...blocks, ...further], { genesis, kinds, contracts }),
     async judgeTx(...transactions) {
       return forge.judge(await forge.block(transactions));
     },

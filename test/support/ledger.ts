@@ -9,6 +9,7 @@ import type { AppendableChain } from "../../src/chain/chain.ts";
 import { openChain } from "../../src/chain/open-chain.ts";
 import { describeMember } from "../../src/chain/founding.ts";
 import type { KindRule } from "../../src/chain/kind-rule.ts";
+import type { Contract } from "../../src/contract/contract.ts";
 import { createSequencer, type Sequencer } from "../../src/chain/sequencer.ts";
 import { cidOf, DAG_CBOR } from "../../src/codec/cid.ts";
 import { memorySigner, type Signer } from "../../src/identity/signer.ts";
@@ -86,6 +87,7 @@ export async function startLedger(
     readonly storage?: StorageAdapter;
     readonly policy?: Partial<LedgerPolicy> & { readonly nonce?: Uint8Array };
     readonly kinds?: readonly KindRule[];
+    readonly contracts?: readonly Contract[];
     readonly proposer?: string;
     readonly clock?: { now: number };
     readonly settleWithin?: number;
@@ -97,7 +99,12 @@ export async function startLedger(
   );
   const storage = options.storage ?? memoryStorage();
   const clock = options.clock ?? { now: START };
-  const chain = await openChain({ storage, genesis, kinds: options.kinds ?? [] });
+  const chain = await openChain({
+    storage,
+    genesis,
+    kinds: options.kinds ?? [],
+    contracts: options.contracts ?? [],
+  });
   const sequencer = createSequencer({
     chain,
     storage,

@@ -2,7 +2,7 @@ import { bytesKey } from "../../bytes/bytes-key.ts";
 import { entryId } from "../../block/entry.ts";
 import { isInForce, keyStateKey, seqKey } from "../../chain/state.ts";
 import { isSignedBy } from "../../chain/prepare.ts";
-import { REFUSALS, type Refusal } from "../../chain/refusal.ts";
+import { REFUSALS, type Refusal, type Refused } from "../../chain/refusal.ts";
 import { signChange } from "../../chain/signed-change.ts";
 import { TransactionRefused } from "../../chain/submission.ts";
 import { signTransaction, type TransactionWithEntries } from "../../block/transaction.ts";
@@ -21,7 +21,10 @@ export interface Settling {
   /** Signs an item anew, in the same place, before it grows too old. */
   renewOld(item: Waiting): Promise<void>;
   /** Takes the home's word that its rules refuse an item. */
-  refused(item: Waiting, why: { readonly reason: string; readonly entry?: number }): Promise<void>;
+  refused(
+    item: Waiting,
+    why: { readonly reason: string; readonly entry?: number; readonly code?: string },
+  ): Promise<void>;
   /** Removes refused items that can never be recorded any more, once somebody knows of them. */
   bury(): Promise<void>;
 }
@@ -111,13 +114,12 @@ export function createSettling(
     return true;
   }
 
-  async function refuse(item: Waiting, reason: Refusal, entry: number | undefined): Promise<void> {
+  async function refuse(item: Waiting, refused: Refused): Promise<void> {
     delete item.held;
     // Until somebody was told, it must be found in the outbox: by who gave up meanwhile, or starts again.
-    await outbox.replace(item, { refused: reason });
+    await outbox.replace(item, { refused: refused.reason });
     const { callers } = item;
     delete item.callers;
-    const refused = { reason, ...(entry === undefined ? {} : { entry }) };
     const error = new TransactionRefused(refused);
     item.error = error;
     if (callers === undefined) onFault({ did: home.did, error });
@@ -196,7 +198,7 @@ export function createSettling(
       const { time } = item.prepared.transaction;
       if (Math.abs(now() - time) > maxTxAge() / 2) await renew(item);
     },
-    async refused(item, { reason, entry }) {
+    async refused(item, { reason, entry, code }) {
       // One that is not known here may be another that was altered on its way, and would end what waits.
       if (!isRefusal(reason)) {
         throw new TransportError("ERR_TRANSPORT_MALFORMED", "a refusal has no known reason");
@@ -221,7 +223,11 @@ export function createSettling(
       if (OF_SIGNATURE.includes(reason) && (await isOwn(item))) {
         return signElsewhere(item, reason);
       }
-      return refuse(item, reason, entry);
+      return refuse(item, {
+        reason,
+        ...(entry === undefined ? {} : { entry }),
+        ...(code === undefined ? {} : { code }),
+      });
     },
   };
 }

@@ -161,6 +161,8 @@ export interface Filing {
     withBlock?: readonly StateChange[],
     patience?: number,
   ): Promise<Filed[]>;
+  /** Files entries that seal nothing, in a transaction of their own. */
+  fileClear(entries: readonly Uint8Array[]): Promise<DurablePlace>;
   /** What was filed, also before this process began, and is neither on the ledger nor refused. */
   waiting(): readonly WaitingEntries[];
   /** Resolves once no filing is in progress. */
@@ -324,6 +326,7 @@ export async function createFiling(
       );
     },
     fileAlone: (entries, ...how) => track(write(entries, withDecoys(context, entries), ...how)),
+    fileClear: (entries) => track(place(entries, {})),
     waiting: () => sequencer.waiting?.() ?? [],
     async idle() {
       while (underway.size > 0) await Promise.allSettled(underway);

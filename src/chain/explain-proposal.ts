@@ -1,7 +1,12 @@
 import type { MemberEntry, PolicyChanges } from "../block/entry.ts";
 import type { KeyDescription } from "../block/key.ts";
 import type { MemberChange } from "../block/member.ts";
-import type { KindRegistration, LedgerPolicy, Quorum } from "../block/policy.ts";
+import type {
+  ContractRegistration,
+  KindRegistration,
+  LedgerPolicy,
+  Quorum,
+} from "../block/policy.ts";
 import { equalBytes } from "../bytes/compare.ts";
 import { toHex } from "../bytes/hex.ts";
 import { isoInstant } from "../consent/model/time.ts";
@@ -159,7 +164,7 @@ const POLICY_LINES: {
     `${quorumText(now.validators)}; witnesses ${quorumText(then.witnesses)} instead of ` +
     `${quorumText(now.witnesses)}.`,
   kinds: (now, then) => `Kinds of entries: ${registered(now.kinds, then)}.`,
-  contracts: (now, then) => `Contracts: ${registered(now.contracts, then)}.`,
+  contracts: (now, then) => `Versions of contracts: ${registered(now.contracts, then)}.`,
   clock: (_now, then) =>
     `One block may be dated back to ${isoInstant(then)}, to mend a wrong clock.`,
 };
@@ -179,11 +184,14 @@ function quorumText({ required, keys }: Quorum): string {
   return `${required} of ${keys.length} (${names.join(", ")})`;
 }
 
-function registered(now: readonly KindRegistration[], then: readonly KindRegistration[]): string {
-  const text = (list: readonly KindRegistration[]): string =>
-    list.length === 0
-      ? "none"
-      : list.map(({ name, rule }) => `${name} by ${rule.toString()}`).join(", ");
+/** A kind, or a version of a contract with the height from which it is in force. */
+type Registered = KindRegistration & Partial<ContractRegistration>;
+
+function registered(now: readonly Registered[], then: readonly Registered[]): string {
+  const line = ({ name, rule, from }: Registered): string =>
+    `${name} by ${rule.toString()}${from === undefined ? "" : ` from height ${from}`}`;
+  const text = (list: readonly Registered[]): string =>
+    list.length === 0 ? "none" : list.map(line).join(", ");
   return `${text(then)} instead of ${text(now)}`;
 }
 

@@ -305,7 +305,9 @@ export interface Ledger extends PersonCalls, Asking, Delivering, Feed {
    *
    * @throws {InputError} `ERR_INPUT_TOO_LARGE` when the state exceeds `maxState` and no `scratch` is given
    */
-  verify(options?: Omit<VerifyLedgerOptions, "genesis" | "kinds" | "contracts">): Promise<VerifyLedgerResult>;
+  verify(
+    options?: Omit<VerifyLedgerOptions, "genesis" | "kinds" | "contracts">,
+  ): Promise<VerifyLedgerResult>;
   /**
    * Reads every blob that this member's entries should have, and compares it with its CID.
    *

@@ -6,7 +6,7 @@ const BASE = ["errors", "bytes"];
 const PRIMITIVES = [...BASE, "codec", "crypto"];
 const IDENTITY = [...PRIMITIVES, "identity", "merkle"];
 const RECORDS = [...IDENTITY, "block", "envelope", "consent"];
-const CORE = [...RECORDS, "fhir", "chain"];
+const CORE = [...RECORDS, "fhir", "chain", "contract"];
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   errors: [],
   bytes: ["errors"],
@@ -19,9 +19,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   block: IDENTITY,
   envelope: [...IDENTITY, "loop"],
   consent: IDENTITY,
-  contract: [...BASE, "codec"],
+  contract: [...IDENTITY, "block"],
   fhir: [...RECORDS, "contract"],
-  chain: [...RECORDS, "storage"],
+  chain: [...RECORDS, "contract", "storage"],
   verify: [...RECORDS, "chain"],
   ledger: [...CORE, "loop", "storage", "transport", "network"],
   storage: PRIMITIVES,

@@ -46,17 +46,9 @@ import {
 } from "./stored-block.ts";
 
 const OPEN_CHAIN_OPTIONS: OptionsOf<ChainOptions> = {
-  ...{
-    storage: true,
-    genesis: true,
-    kinds: true,
-    contracts: true,
-    now: true,
-    timers: true,
-    signal: true,
-  },
+  ...{ storage: true, genesis: true, kinds: true, contracts: true, now: true, timers: true },
   ...{ beside: true, rebuild: true, acceptLoss: true, anchor: true, trustStore: true },
-  onProgress: true,
+  ...{ onProgress: true, signal: true },
 };
 
 /**

@@ -338,8 +338,7 @@ export interface Ledger extends PersonCalls, Asking, Delivering, Feed {
    *
    * @param contract - its name; the version in force is called
    * @returns once the call is recorded and its changes stand, the entry's id and its block's height
-   * @throws {TransactionRefused} `contract-refused` with the contract's code; `contract-changed` when another
-   *   version came into force meanwhile
+   * @throws {TransactionRefused} `contract-refused` with the contract's code; `contract-changed`: call again
    * @throws {ContractError} `ERR_CONTRACT_UNAVAILABLE` when the code was not passed to `openLedger`
    * @throws {EncodingError} when a field has not the form that the action's schema says
    * @example

@@ -308,6 +308,7 @@ export async function startReplica(
           const isLasting =
             !(error instanceof LedgerError) ||
             error.code === "ERR_CHAIN_FORKED" ||
+            error.code === "ERR_CONTRACT_UNAVAILABLE" ||
             isOwnStore(error);
           if (isLasting) throw error;
         }

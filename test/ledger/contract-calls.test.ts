@@ -1,9 +1,8 @@
 import { afterEach, describe, expect, it } from "vitest";
 import { LedgerError } from "../../src/errors.ts";
 import { defineContract } from "../../src/contract/define-contract.ts";
-import { sleep } from "../../src/storage/sleep.ts";
 import { codeOf as contentOf, counter } from "../support/contracts.ts";
-import { codeOf, twoHospitals, type TwoHospitals } from "../support/elsewhere.ts";
+import { codeOf, twoHospitals, until, type TwoHospitals } from "../support/elsewhere.ts";
 import { bytesFor } from "../support/ledger.ts";
 
 const versions = [{ name: "counter", rule: counter.rule, from: 0 }];
@@ -60,15 +59,23 @@ describe("calls of a contract by two organisations", () => {
   });
 
   it("stop a member without the code before the block, until it has it, and nothing is lost", async () => {
-    const { home, open, faults } = await start();
-    await home.callContract("counter", "add", { amount: 400 });
+    const { home, open, faults, source } = await start();
+    const { height } = await home.callContract("counter", "add", { amount: 0 });
+    await source.look();
+    // Nothing is written down before the ledger is known.
+    expect(await codeOf(open())).toBe("ERR_CONTRACT_UNAVAILABLE");
+    const away = await open(withCounter);
+    expect(away.chain.size).toBe(height + 1);
+    await away.close();
     const without = await open();
     expect(await codeOf(without.callContract("counter", "add", { amount: 1 }))).toBe(
       "ERR_CONTRACT_UNAVAILABLE",
     );
+    await home.callContract("counter", "add", { amount: 400 });
     const known = () => faults.map(({ error }) => (error as LedgerError).code);
-    while (!known().includes("ERR_CONTRACT_UNAVAILABLE")) await sleep(5);
-    expect(without.chain.size).toBe(0);
+    faults.length = 0;
+    await until(two!, () => known().includes("ERR_CONTRACT_UNAVAILABLE"));
+    expect(without.chain.size).toBe(height + 1);
     await without.close();
     const again = await open(withCounter);
     await again.callContract("counter", "add", { amount: 1 });

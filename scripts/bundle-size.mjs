@@ -52,6 +52,13 @@ const BUDGETS = [
     gzip: 45_000,
     without: /nist|p256|ciphers|post-quantum|sha3|hpke|envelope\/(?!header)/,
   },
+  // defining contracts, and their tags and commitments
+  {
+    name: "contract",
+    code: 'export * from "healthledger/contract";',
+    gzip: 17_000,
+    without: /curves|ciphers|post-quantum/,
+  },
   // deciding insurance claims, and reading and writing them as FHIR
   {
     name: "contract/claims",

@@ -22,6 +22,7 @@ export {
   type LinkEntry,
   type MemberEntry,
   type PolicyChanges,
+  type ContractEntry,
   type PolicyEntry,
   possessionInput,
   type SubjectEntry,
@@ -33,6 +34,7 @@ export type { MemberChange, MemberDescription, Role } from "../block/member.ts";
 export type {
   CosignaturePolicy,
   CosignerKey,
+  ContractRegistration,
   KindRegistration,
   LedgerPolicy,
   Quorum,
@@ -125,7 +127,7 @@ export {
   signNote,
   type VerifiedSignature,
 } from "./note.ts";
-export type { LedgerRules, PreparedTransaction } from "./prepare.ts";
+export type { GivenRules, LedgerRules, PreparedTransaction } from "./prepare.ts";
 export { approveProposal } from "./proposal.ts";
 export type { ReadBlocksOptions } from "./read-blocks.ts";
 export {

@@ -31,7 +31,8 @@ export type FieldSchema =
 /** The fields of an action's call. All must be there, and no other. */
 export type CallSchema = Readonly<Record<string, FieldSchema>>;
 
-type ItemOf<S> = S extends { readonly type: "uint" }
+/** The value that an item's schema describes. */
+export type ItemOf<S> = S extends { readonly type: "uint" }
   ? number
   : S extends { readonly type: "bytes" }
     ? Uint8Array

@@ -1,4 +1,4 @@
-export type { CallOf, CallSchema, FieldSchema, ItemSchema } from "./call-schema.ts";
+export type { CallOf, CallSchema, FieldSchema, ItemOf, ItemSchema } from "./call-schema.ts";
 export type { Contract, ContractContext } from "./contract.ts";
 export {
   type ContractAction,

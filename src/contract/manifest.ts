@@ -55,6 +55,8 @@ const MAX_ROLES = 32;
  * Writes a manifest as canonical bytes.
  *
  * @throws {EncodingError} when it is not well formed
+ * @example
+ * const rule = ruleOf(encodeManifest(counter.manifest)); // counter.rule
  */
 export function encodeManifest(manifest: ContractManifest): Uint8Array {
   const { actions, ...rest } = manifest;
@@ -72,6 +74,8 @@ export function encodeManifest(manifest: ContractManifest): Uint8Array {
  * Reads a manifest.
  *
  * @throws {EncodingError} when the bytes are not the canonical form of a manifest
+ * @example
+ * const { name, code, actions } = decodeManifest(encodeManifest(counter.manifest));
  */
 export function decodeManifest(bytes: Uint8Array): ContractManifest {
   const limits = { maxBytes: MAX_MANIFEST_BYTES, maxDepth: 16, maxItems: 20_000 };
@@ -106,7 +110,12 @@ export function decodeManifest(bytes: Uint8Array): ContractManifest {
   };
 }
 
-/** The CID of a manifest, by which a ledger's policy and every call name this version. */
+/**
+ * The CID of a manifest, by which a ledger's policy and every call name this version.
+ *
+ * @example
+ * const contracts = [{ name: "counter", rule: ruleOf(encodeManifest(counter.manifest)), from: 0 }];
+ */
 export function ruleOf(manifest: Uint8Array): CID {
   return cidOf(manifest, DAG_CBOR);
 }

@@ -26,6 +26,10 @@ const RESULT_DOMAIN = /* @__PURE__ */ utf8ToBytes("healthledger/result/1\0");
  * @param salt - 32 random bytes, kept in the body; without it the result could be guessed
  * @returns 32 bytes
  * @throws {EncodingError} when input or output cannot be encoded
+ * @example
+ * const action = "decide";
+ * const result = { ledger, contract: "plan-a", rule: counter.rule, action, input: 1, output: 2 };
+ * const commitment = commitResult(salt, result);
  */
 export function commitResult(salt: Uint8Array, result: OpenedResult): Uint8Array {
   assertBytes(salt, "salt", 32);
@@ -34,7 +38,14 @@ export function commitResult(salt: Uint8Array, result: OpenedResult): Uint8Array
   return sha256(concatBytes(RESULT_DOMAIN, salt, opened));
 }
 
-/** Whether a commitment is that of an opened result. */
+/**
+ * Whether a commitment is that of an opened result.
+ *
+ * @example
+ * const action = "decide";
+ * const result = { ledger, contract: "plan-a", rule: counter.rule, action, input: 1, output: 2 };
+ * opensResult(commitResult(salt, result), salt, result); // true
+ */
 export function opensResult(
   commitment: Uint8Array,
   salt: Uint8Array,

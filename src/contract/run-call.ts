@@ -54,11 +54,26 @@ export const CALL_CODES = [
   "no-such-change",
 ] as const;
 
-/** The key of the state under which a contract keeps a value. */
+/**
+ * The key of the state under which a contract keeps a value: what a light client asks a proof for.
+ *
+ * @example
+ * contractKey("counter", "total"); // "c/counter/key/total"
+ */
 export const contractKey = (name: string, key: string): string => `c/${name}/key/${key}`;
-/** The key of the state that says whether a tag is spent. */
+/**
+ * The key of the state that says whether a tag is spent.
+ *
+ * @example
+ * spentKey("plan-a", onceTag(secret, ledger, "plan-a", ["accumulators", 7]));
+ */
 export const spentKey = (name: string, tag: Uint8Array): string => `c/${name}/once/${toHex(tag)}`;
-/** The key of the state that holds who has a role. */
+/**
+ * The key of the state that holds who has a role, once that was changed.
+ *
+ * @example
+ * roleKey("plan-a", "payer"); // "c/plan-a/role/payer"
+ */
 export const roleKey = (name: string, role: string): string => `c/${name}/role/${role}`;
 
 const KEY = /^[\w./:-]{1,128}$/;

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, it } from "vitest";
-import { LedgerError } from "../../src/errors.ts";
+import type { LedgerError } from "../../src/errors.ts";
 import { defineContract } from "../../src/contract/define-contract.ts";
 import { codeOf as contentOf, counter } from "../support/contracts.ts";
 import { codeOf, twoHospitals, until, type TwoHospitals } from "../support/elsewhere.ts";

@@ -18,6 +18,7 @@ import { cidOf, DAG_CBOR, RAW } from "../../src/codec/cid.ts";
 import { encode } from "../../src/codec/dag-cbor.ts";
 import { describeMember } from "../../src/chain/founding.ts";
 import { signWith } from "../../src/identity/signer.ts";
+import { callEntry, counter } from "../support/contracts.ts";
 import {
   approve,
   createForge,
@@ -28,6 +29,7 @@ import {
 } from "../support/forge.ts";
 import { bytesFor, foundLedger, recordEntries, signerFor, START } from "../support/ledger.ts";
 
+const RULE_OF_ANOTHER = cidOf(bytesFor("another manifest"), DAG_CBOR);
 const RULE = cidOf(bytesFor("rule of lab-order"), RAW);
 const rule: KindRule = {
   name: "lab-order",
@@ -352,6 +354,42 @@ describe("members and authority", () => {
       const result = await other.judgeTx(await other.tx(a, [custom("lab-order", { priority: 1 })]));
       expect(fault(result)).toEqual({ ...at, height: 0, reason: "rule-refused" });
     }
+  });
+
+  it("unknown-contract, contract-changed, contract-refused, contract-retroactive", async () => {
+    const contracts = [{ name: "counter", rule: counter.rule, from: 1 }];
+    const { genesis, signers } = await foundLedger(MEMBERS, { contracts });
+    const [a, b] = [signers["a"]!, signers["b"]!];
+    const forge = await createForge(genesis, a, [], [counter]);
+    const judge = async (entry: Uint8Array) =>
+      fault(await forge.judgeTx(await forge.tx(a, [entry])));
+    const call = (amount: number, more = {}) => callEntry(counter, "add", { amount }, more);
+    const at = { height: 0, transaction: 0, entry: 0 };
+    // In force from the next block on.
+    expect(await judge(call(5))).toEqual({ ...at, reason: "unknown-contract" });
+    await forge.add(await forge.tx(a, recordEntries(1)));
+    expect(await judge(call(5))).toMatchObject({ ok: true });
+    const then = { ...at, height: 1 };
+    expect(await judge(call(5, { contract: "other" }))).toEqual({
+      ...{ ...then, reason: "unknown-contract" },
+    });
+    expect(await judge(call(5, { rule: RULE_OF_ANOTHER }))).toEqual({
+      ...{ ...then, reason: "contract-changed" },
+    });
+    expect(await judge(call(601))).toEqual({
+      ...{ ...then, reason: "contract-refused", code: "malformed-call" },
+    });
+    const versions = { contracts: [...contracts, { ...contracts[0]!, from: 2 }] };
+    const early = (from: number) => ({
+      contracts: [...contracts, { ...contracts[0]!, from }],
+    });
+    expect(await judge(await policyEntry(forge.ledger, versions, [a, b]))).toMatchObject({
+      ok: true,
+    });
+    await forge.add(await forge.tx(a, recordEntries(1)));
+    expect(await judge(await policyEntry(forge.ledger, early(2), [a, b]))).toEqual({
+      ...{ ...at, height: 2, reason: "contract-retroactive" },
+    });
   });
 
   it("shows a rule only the state that it asked for", async () => {
@@ -933,8 +971,11 @@ describe("governance", () => {
   });
 });
 
-/** Reasons that only a store or a clock can give; tested in opening, tamper and export tests. */
-const ELSEWHERE = ["wrong-frontier", "missing"];
+/**
+ * Reasons that only a store or a clock can give, tested in opening, tamper and export tests; and a node that lacks
+ * code, which refuses no block and is tested with contracts.
+ */
+const ELSEWHERE = ["wrong-frontier", "missing", "contract-unavailable"];
 
 afterAll(() => {
   const source = readFileSync(new URL("../../src/chain/refusal.ts", import.meta.url), "utf8");

@@ -109,7 +109,7 @@ describe("adding a member", () => {
       "A transaction may wait for its block for 7000 ms instead of 600000 ms.",
       "One block may be dated back to 1970-01-01T00:00:00.000Z, to mend a wrong clock.",
       `Kinds of entries: lab-order by ${rule.toString()} instead of none.`,
-      `Contracts: claims by ${rule.toString()} instead of none.`,
+      `Versions of contracts: claims by ${rule.toString()} from height 9 instead of none.`,
       "Checkpoints are to be signed by one of 1 key.",
       "witnesses 1 of 1 (w1 ",
       "is dropped",

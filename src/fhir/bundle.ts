@@ -4,7 +4,7 @@ import { bytesToUtf8, utf8ToBytes } from "../bytes/utf8.ts";
 import { InputError } from "../errors.ts";
 import { parseDate } from "./date.ts";
 import { type JsonSpan, scanSteps } from "./json-text.ts";
-import { parseSteps } from "./parse-steps.ts";
+import { AT_ONCE, parseSteps } from "./parse-steps.ts";
 import { type BundlePatient, type PatientProblem, patientSteps } from "./patients.ts";
 import { type FhirResource, isObject, text } from "./resource.ts";
 import type { StatedVersion } from "./version-order.ts";
@@ -280,7 +280,8 @@ export function* readSteps(
   const json = inputText(input, options);
   const maxDepth = options.maxDepth ?? 100;
   const root = yield* scanSteps(json, {
-    ...{ name: "resource", maxDepth, keepDepth: 1 },
+    // What is parsed in one piece needs no positions of its members.
+    ...{ name: "resource", maxDepth, keepDepth: json.length > AT_ONCE ? 1 : 0 },
     ...{ maxContainers: MAX_CONTAINERS, maxValues: MAX_VALUES },
   });
   return yield* resourceSteps(json, root, "resource");

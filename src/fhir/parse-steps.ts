@@ -1,7 +1,7 @@
 import { type JsonSpan, scanSteps } from "./json-text.ts";
 
 /** UTF-16 units of JSON that are parsed in one piece; a millisecond or two. */
-const AT_ONCE = 262_144;
+export const AT_ONCE = 262_144;
 /** Members that are added between two points at which parsing can be interrupted. */
 const PIECES = 2048;
 /** Nested containers that are parsed in pieces; large values below them are parsed in one piece. */

@@ -210,7 +210,7 @@ export async function openLedger(given: OpenLedgerOptions): Promise<Ledger> {
     readConsents,
     turns,
   });
-  const kept = elsewhere && keptEntries(context, elsewhere.outbox);
+  const kept = elsewhere && keptEntries({ ...context, catalogue }, elsewhere.outbox);
   const reviews = createReviews(context, { catalogue, filing, turns, kept });
   const { maxRequestLifetime = 600_000 } = policy;
   const disclosing: DiscloseContext = {

@@ -14,16 +14,19 @@ export interface CallerPlaces {
 export function callerPlaces({
   ofCaller,
   ofAll,
+  retryAfter = MAX_WAIT,
 }: {
   readonly ofCaller: number;
   readonly ofAll: number;
+  /** Seconds after which a caller without a place may come again. Default: those of the longest wait. */
+  readonly retryAfter?: number;
 }): CallerPlaces {
   const taken = new Map<string, number>();
   let all = 0;
   return {
     async hold(caller, wait) {
       const own = taken.get(caller) ?? 0;
-      if (own >= ofCaller || all >= ofAll) throw busy(MAX_WAIT, 429);
+      if (own >= ofCaller || all >= ofAll) throw busy(retryAfter, 429);
       taken.set(caller, own + 1);
       all++;
       try {

@@ -1,10 +1,11 @@
 import { assertPositive } from "../bytes/guards.ts";
 import { assertOptions, type OptionsOf } from "../bytes/options.ts";
-import { ChainError, ConsentError, ProofError, StorageError } from "../errors.ts";
+import { ChainError, ConsentError, ProofError, StorageError, TransportError } from "../errors.ts";
 import { platformSurroundings } from "../transport/surroundings.ts";
 import { ANSWER_WAIT, MAX_ASK_BYTES } from "../transport/types.ts";
 import { withDeadline } from "../transport/read-body.ts";
 import { callerBudget } from "./budget.ts";
+import { callerPlaces } from "./caller-places.ts";
 import { pacedBody } from "./paced-body.ts";
 import { requestReader } from "./request-body.ts";
 import { busy, Status } from "./status.ts";
@@ -31,7 +32,10 @@ export interface CustodianHandlerOptions {
   readonly callerOf?: (request: Request) => string;
   /** Asks in a minute of one caller, and again of one member. Default 600. */
   readonly requestsPerMinute?: number;
-  /** Asks that are decided at the same time, of all. Default 64. */
+  /**
+   * Asks that are decided at the same time, of all, and beside them so many that are read, of which a caller that
+   * `callerOf` names has a quarter. Default 64, with up to 512 KiB of memory each.
+   */
   readonly maxDeciding?: number;
   /** Least bytes per second at which a caller must send and take, after ten seconds. Default 1,024. */
   readonly leastRate?: number;
@@ -77,6 +81,10 @@ export function custodianHandler(
   const pace = { leastRate, now, sleep };
   const callers = callerBudget(requestsPerMinute, now);
   const members = callerBudget(requestsPerMinute, now);
+  const reading = callerPlaces({
+    ofCaller: callerOf === undefined ? maxDeciding : Math.ceil(maxDeciding / 4),
+    ...{ ofAll: maxDeciding, retryAfter: 1 },
+  });
   let deciding = 0;
 
   function charge(budget: typeof callers, name: string): void {
@@ -86,8 +94,9 @@ export function custodianHandler(
 
   async function answer(request: Request): Promise<Response> {
     if (request.method !== "POST") throw new Status(405, { allow: "POST" });
-    charge(callers, callerOf?.(request) ?? "");
-    const sealed = await requestReader(request, MAX_ASK_BYTES, pace).rest();
+    const caller = callerOf?.(request) ?? "";
+    charge(callers, caller);
+    const sealed = await reading.hold(caller, () => bodyOf(request));
     if (deciding >= maxDeciding) throw busy(1, 503);
     deciding += 1;
     const work = ledger
@@ -98,6 +107,18 @@ export function custodianHandler(
     return new Response(pacedBody(framed(pages), pace), {
       headers: { ...COMMON, "content-type": "application/octet-stream" },
     });
+  }
+
+  /** The whole ask, which must arrive in time: its place is one of few. */
+  async function bodyOf(request: Request): Promise<Uint8Array> {
+    const reader = requestReader(request, MAX_ASK_BYTES, pace);
+    try {
+      return await withDeadline(() => reader.rest(), ANSWER_WAIT * 1000, pace, undefined);
+    } catch (error) {
+      throw isTimeout(error) ? new Status(408) : error;
+    } finally {
+      reader.cancel();
+    }
   }
 
   async function* framed(pages: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
@@ -133,6 +154,9 @@ const COMMON = { "cache-control": "no-store", "x-content-type-options": "nosniff
 const plain = ({ status, headers }: Status): Response =>
   new Response(null, { status, headers: { ...COMMON, ...headers } });
 
+const isTimeout = (error: unknown): boolean =>
+  error instanceof TransportError && error.code === "ERR_TRANSPORT_TIMEOUT";
+
 /** All refusals look alike, and so do all failures that may pass. */
 function statusFor(error: unknown): Status {
   if (error instanceof Status) return error;
@@ -141,9 +165,6 @@ function statusFor(error: unknown): Status {
     // It passes only by what an operator decides.
     return error.code === "ERR_CHAIN_FORKED" ? new Status(409) : busy(5, 503);
   }
-  const mayPass =
-    error instanceof StorageError ||
-    error instanceof ProofError ||
-    (error as { readonly code?: unknown } | null)?.code === "ERR_TRANSPORT_TIMEOUT";
+  const mayPass = error instanceof StorageError || error instanceof ProofError || isTimeout(error);
   return mayPass ? busy(5, 503) : new Status(500);
 }

@@ -28,6 +28,7 @@ export async function inTime(
   sleep: (ms: number, signal: AbortSignal) => Promise<void>,
   until: (ending: AbortSignal) => Promise<void>,
 ): Promise<void> {
+  if (signal.aborted) return;
   const ending = new AbortController();
   const end = (): void => ending.abort();
   signal.addEventListener("abort", end);

@@ -5,6 +5,8 @@ import type { CreateGenesisOptions } from "../../src/ledger/create-genesis.ts";
 import { signAttestation } from "../../src/ledger/disclosure/attestation.ts";
 import { createRequest, type RequestOptions } from "../../src/ledger/disclosure/request.ts";
 import { sealAsk } from "../../src/ledger/disclosure/ask-format.ts";
+import type { RecordId } from "../../src/codec/ids.ts";
+import type { Subject } from "../../src/ledger/entries/subjects.ts";
 import type { Ledger } from "../../src/ledger/ledger.ts";
 import {
   askingHospitals,
@@ -101,7 +103,17 @@ describe("an answer that is on its way", () => {
     });
   }
 
-  it("breaks off if a withdrawal waits in the custodian's own outbox", async () => {
+  const PENDING = "ERR_CHAIN_PENDING";
+  it.each<[string, string, (away: Ledger, me: Subject, ids: RecordId[]) => Promise<unknown>]>([
+    [
+      PENDING,
+      "a withdrawal",
+      (away, me) => away.consent(me, revoking(patient), { signer: patient }),
+    ],
+    [PENDING, "a retraction", (away, _, ids) => away.retract(ids[5]!, "wrong")],
+    ["resolved", "a retraction of what was sent", (away, _, ids) => away.retract(ids[0]!, "wrong")],
+    ["resolved", "a new record", (away, me) => away.record(me, observation("new"))],
+  ])("is %s if there waits in the custodian's own outbox %s", async (outcome, _, write) => {
     const two = await askingHospitals(closing);
     const { away, peer } = two;
     const me = await away.ensureSubject(MRN);
@@ -110,12 +122,15 @@ describe("an answer that is on its way", () => {
       from: 0,
     });
     await away.consent(me, treatmentOnly(patient), { signer: patient });
-    for (let i = 0; i < 6; i++) await away.record(me, longObservation(`long-${i}`));
+    const ids: RecordId[] = [];
+    for (let i = 0; i < 6; i++) {
+      ids.push((await away.record(me, longObservation(`long-${i}`))).id);
+    }
     const next = await answering(two, away);
     peer.isDown = true;
-    const filing = codeOf(away.consent(me, revoking(patient), { signer: patient }));
+    const filing = codeOf(write(away, me, ids));
     await until(two, async () => (await away.outbox()).length === 1);
-    expect(await next()).toBe("ERR_CHAIN_PENDING");
+    expect(await next()).toBe(outcome);
     await filing;
   });
 

@@ -5,11 +5,13 @@ import { writeCar, type CarBlock } from "../../codec/car.ts";
 import { decodeSignedHeader } from "../../envelope/header.ts";
 import { EncodingError } from "../../errors.ts";
 import type { LedgerContext } from "../context.ts";
+import type { KeptEntries } from "../elsewhere/kept-entries.ts";
 import type { Catalogue } from "../entries/catalogue.ts";
 import { comparePlaces, type CatalogueItem } from "../entries/catalogue-item.ts";
 import type { AccessContent } from "./access.ts";
 import { refused } from "./answer-message.ts";
 import { readAccess } from "./audit.ts";
+import { personsOf } from "./emergency.ts";
 import { decodeBlobs, encodeBlobsPage, type BlobsAsk, type BlobState } from "./blobs-format.ts";
 import type { MessageToAnswer } from "./check-request.ts";
 import { ownBlock } from "./own-blocks.ts";
@@ -24,6 +26,8 @@ export interface BlobsContext extends LedgerContext {
   readonly catalogue: Catalogue;
   /** Time in ms for which an access lets its requester fetch ciphertext. */
   readonly fetchWithin: number;
+  /** What is kept in the outbox, if there is one. */
+  readonly kept?: KeptEntries | undefined;
 }
 
 /** Whether a part of an entry's envelope was released; or why none of them can be had. */
@@ -92,6 +96,7 @@ async function releaseOf(
   );
   if (!isReleased) return "unknown";
   if (await hasEnded(context, found.item, access)) return "ended";
+  await context.kept?.assertNothingBinds(await personsOf(context, found.item.manifest));
   const { parts } = access;
   return (part) => parts === undefined || parts.includes(part === "manifest" ? part : "content");
 }

@@ -1,6 +1,6 @@
 import type { CID } from "multiformats/cid";
 import { toHex } from "../../bytes/hex.ts";
-import { toEntryId, type EntryId } from "../../codec/ids.ts";
+import { toEntryId, type EntryId, type RecordId } from "../../codec/ids.ts";
 import { memberKey } from "../../chain/state.ts";
 import type { Decision } from "../../consent/model/decision.ts";
 import { directiveCid } from "../../consent/model/directive.ts";
@@ -78,6 +78,9 @@ export interface Judgement {
 }
 
 export const isPermitted = ({ decision }: Decided): boolean => decision.outcome === "permit";
+/** The records that a judgement permits. */
+export const permittedRecords = ({ decided }: Pick<Judgement, "decided">): readonly RecordId[] =>
+  decided.filter(isPermitted).map(({ record }) => record.record);
 /** Names a record in one version. */
 export const versionName = ({ record, head }: FoldedRecord): string =>
   `${record} ${toHex(head.id)}`;

@@ -19,6 +19,7 @@ import type { Filing } from "../entries/filing.ts";
 import {
   isPermitted,
   decideRecords,
+  permittedRecords,
   readDeciding,
   requireReadableConsents,
   versionName,
@@ -155,6 +156,7 @@ async function answerRequest(
 ): Promise<DisclosureResult> {
   const { request, asked, sealed, replayName } = checked;
   const first = await decideRecords(context, checked, subject, context.now());
+  await context.kept?.assertNoneEnds(permittedRecords(first), "unawaited");
   const patience = await admitEmergency(context, how.emergency, first, subject);
   const what = { request, asked, sealed, subject, judgement: first };
   const accesses = await fileAccesses(context, { ...what, answers: replayName }, patience);
@@ -182,24 +184,43 @@ async function answerAgain(
   const { request, asked: hash, sealed, replayName } = checked;
   const { now } = context;
   const { id: access, place } = accesses[0]!;
-  await requireReadableConsents(context);
   const asked = first.decided.filter(isPermitted);
+  const fileWithheld = (judgement: Judgement): Promise<void> => {
+    const what = { request, asked: hash, sealed, subject, judgement };
+    return fileDifferences(context, what, accesses, patience);
+  };
+  const allOf = (stands: boolean): Judgement => ({
+    ...first,
+    decided: asked.map((one) => laterDecision(one, first, stands)),
+  });
+  /** An entry of which nobody gets the records must not say that they were released. */
+  async function untilReleased<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      // Otherwise the same ask again gets them, once it is over.
+      const isLast = often === "once" || place === undefined;
+      // The first error tells why.
+      if (isLast && asked.length > 0) await fileWithheld(allOf(false)).catch(() => undefined);
+      throw error;
+    }
+  }
+  await untilReleased(() => requireReadableConsents(context));
   // Only one process of a member has the outbox, so nobody else answers what is kept in it.
   const earlier = place && (await context.replays.answered(replayName, request.time));
   const isFirst = typeof earlier === "object" && isSamePlace(earlier, place!);
   if (place !== undefined && !isFirst) {
     // Another process of this member answered the same request first: nothing is released under this entry.
-    if (asked.length > 0) {
-      const decided = asked.map((one) => laterDecision(one, first, true));
-      const what = { request, asked: hash, sealed, subject, judgement: { ...first, decided } };
-      await fileDifferences(context, what, accesses);
-    }
+    if (asked.length > 0) await fileWithheld(allOf(true));
     return often === "again" && typeof earlier === "object"
       ? repeatAnswer(context, checked, subject, earlier, emergency)
       : { ok: false, reason: "replayed" };
   }
-  const second = await decideRecords(context, checked, subject, now());
-  if (place === undefined) await admitEmergency(context, emergency, second, subject);
+  const second = await untilReleased(async () => {
+    const judged = await decideRecords(context, checked, subject, now());
+    if (place === undefined) await admitEmergency(context, emergency, judged, subject);
+    return judged;
+  });
   const recipient = await recheckRequester(context, checked);
   const still = new Map(
     second.decided.filter(isPermitted).map((one) => [versionName(one.record), one.decision]),
@@ -219,9 +240,7 @@ async function answerAgain(
     const decided = asked
       .filter(({ record }) => !released.has(record.record))
       .map((one) => laterDecision(one, second, recipient !== undefined));
-    const judgement = { ...second, decided };
-    const what = { request, asked: hash, sealed, subject, judgement };
-    await fileDifferences(context, what, accesses, patience);
+    await fileWithheld({ ...second, decided });
   }
   if (lost.length > 0) throw lostEntry("record", lost[0]!.head.id);
   const kept = place === undefined ? await context.kept?.answering(replayName) : undefined;
@@ -257,6 +276,7 @@ async function repeatAnswer(
   const { catalogue } = context;
   const { request, asked } = checked;
   const second = await decideRecords(context, checked, subject, context.now());
+  await context.kept?.assertNoneEnds(permittedRecords(second), "unawaited");
   await admitEmergency(context, emergency, second, subject);
   const kept = "signed" in earlier ? earlier : undefined;
   if (kept !== undefined && (emergency === undefined || !second.opensGlass)) throw keptError();

@@ -2,7 +2,12 @@ import { ChainError } from "../../errors.ts";
 import type { KeptEntries } from "../elsewhere/kept-entries.ts";
 import type { Subject } from "../entries/subjects.ts";
 import type { RequestToJudge } from "./check-request.ts";
-import { breaksGlass, type JudgeContext, type Judgement } from "./decide-records.ts";
+import {
+  breaksGlass,
+  permittedRecords,
+  type JudgeContext,
+  type Judgement,
+} from "./decide-records.ts";
 
 /** Who may break the glass, and for how long. */
 export interface BreakGlassOptions {
@@ -46,20 +51,22 @@ export async function personsOf(
  * Admits a judged request as an emergency, or throws what keeps every other one from being decided.
  *
  * @returns milliseconds to wait for the access entry's block; `undefined` for what is no emergency
- * @throws {ChainError} `ERR_CHAIN_PENDING` while something is kept in the outbox that may concern this person
+ * @throws {ChainError} `ERR_CHAIN_PENDING` while something is kept in the outbox that may concern this person, or
+ *   that ends a record which is permitted
  */
 export async function admitEmergency(
   context: JudgeContext,
   emergency: Emergency | undefined,
-  { opensGlass }: Judgement,
+  judgement: Judgement,
   subject: Subject | undefined,
 ): Promise<number | undefined> {
   if (emergency === undefined) return undefined;
-  if (!opensGlass) {
+  if (!judgement.opensGlass) {
     emergency.assertNothingElse();
     return undefined;
   }
   await emergency.kept.assertNothingBinds(await personsOf(context, subject));
+  await emergency.kept.assertNoneEnds(permittedRecords(judgement), "all");
   return emergency.stale === undefined ? PATIENCE : 0;
 }
 

@@ -32,7 +32,8 @@ export type StillStands = (
  * witnesses, and what members attest of the asker. While none of them changes, and until the time that the decision
  * names, nothing is decided again.
  *
- * @returns a function that rejects with `ERR_CHAIN_PENDING` while an entry that may bind is kept in the outbox
+ * @returns a function that rejects with `ERR_CHAIN_PENDING` while an entry that may bind, or that ends a record, is kept in the
+ *   outbox
  */
 export async function watchDecision(
   context: DiscloseContext,
@@ -63,6 +64,10 @@ export async function watchDecision(
   return async (remaining, expiresAt) => {
     const subject = await findAsked(context, checked);
     await kept?.assertNothingBinds(await personsOf(context, subject));
+    await kept?.assertNoneEnds(
+      remaining.map(({ record }) => record),
+      "all",
+    );
     const at = context.now();
     const isOver = at >= (next?.expiresAt ?? expiresAt ?? Infinity);
     if (chain.size === size && !isOver) return true;

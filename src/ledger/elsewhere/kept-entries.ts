@@ -3,11 +3,14 @@ import { decodeSubjectEntry, subjectEntryKind } from "../../block/subject-entry.
 import type { TransactionWithEntries } from "../../block/transaction.ts";
 import { equalBytes } from "../../bytes/compare.ts";
 import type { CID } from "../../codec/cid.ts";
+import { entryIdBytes, toEntryId, type EntryId, type RecordId } from "../../codec/ids.ts";
 import { ChainError } from "../../errors.ts";
 import type { LedgerContext } from "../context.ts";
+import type { Catalogue } from "../entries/catalogue.ts";
 import { isPresent, type CatalogueItem } from "../entries/catalogue-item.ts";
 import { openManifest } from "../entries/own-envelope.ts";
 import type { IndexItem } from "../index/rows.ts";
+import { currentRecords } from "../records/current-record.ts";
 import { BINDING, type Outbox, type Waiting } from "./outbox.ts";
 
 /** An access entry that is kept in the outbox. */
@@ -34,16 +37,26 @@ export interface KeptEntries {
    *   whoever waits for it
    */
   assertNothingBinds(persons: readonly Uint8Array[]): Promise<void>;
+  /**
+   * @param whose - `unawaited`: leaves out what somebody waits for, for who decides again behind it
+   * @throws {ChainError} `ERR_CHAIN_PENDING` while a retraction or new labels of one of these records are kept
+   */
+  assertNoneEnds(records: readonly RecordId[], whose: "all" | "unawaited"): Promise<void>;
 }
 
 /** Operations of links that change nothing about who may see what. */
-const HARMLESS: readonly string[] = ["reviewed"];
+const HARMLESS: readonly string[] = ["reviewed", "deliver", "delivered"];
+/** Operations by which a record is released no more, or by other labels. */
+const ENDING: readonly string[] = ["retract", "relabel"];
 /** Operations that concern everybody. */
 const FOR_ALL: readonly string[] = ["witnesses"];
 
 /** Reads what an outbox keeps. */
-export function keptEntries(context: LedgerContext, outbox: Outbox): KeptEntries {
-  const { chain, signer } = context;
+export function keptEntries(
+  context: LedgerContext & { readonly catalogue: Catalogue },
+  outbox: Outbox,
+): KeptEntries {
+  const { catalogue, chain, signer } = context;
   const opened = new WeakMap<Waiting, Promise<readonly IndexItem[]>>();
 
   async function open({ row, prepared: { kinds } }: Waiting): Promise<readonly IndexItem[]> {
@@ -118,8 +131,7 @@ export function keptEntries(context: LedgerContext, outbox: Outbox): KeptEntries
       };
       let isFree = outbox.isWhole();
       for (const waiting of withKinds(BINDING)) {
-        // Those in a block that is here are decided by.
-        if (waiting.place !== undefined && waiting.place.height < chain.size) continue;
+        if (isHere(waiting)) continue;
         if ((await itemsOf(waiting)).some(binds)) isFree = false;
       }
       if (isFree) return;
@@ -128,7 +140,49 @@ export function keptEntries(context: LedgerContext, outbox: Outbox): KeptEntries
         "a consent, a link or an erasure that may concern this person waits in the outbox: see `outbox`",
       );
     },
+    async assertNoneEnds(records, whose) {
+      const follows = new Map<EntryId, EntryId>();
+      const ending: EntryId[] = [];
+      let isFree = true;
+      for (const waiting of withKinds(["record"])) {
+        if (isHere(waiting)) continue;
+        const counts = whose === "all" || waiting.callers === undefined;
+        for (const { id, kind, manifest } of await itemsOf(waiting)) {
+          if (kind !== "record") continue;
+          if (manifest === undefined) isFree &&= !counts;
+          if (manifest?.replaces === undefined) continue;
+          follows.set(toEntryId(id), manifest.replaces);
+          if (counts && ENDING.includes(manifest.op)) ending.push(manifest.replaces);
+        }
+      }
+      for (let id of ending) {
+        // What it follows may be kept, too.
+        while (follows.has(id)) id = follows.get(id)!;
+        const record = await recordOf(id);
+        if (record !== undefined && records.includes(record)) isFree = false;
+      }
+      if (isFree) return;
+      throw new ChainError(
+        "ERR_CHAIN_PENDING",
+        "a retraction or new labels of a record that is asked for wait in the outbox: see `outbox`",
+      );
+    },
   };
+
+  /** Those in a block that is here are decided by. */
+  function isHere({ place }: Waiting): boolean {
+    return place !== undefined && place.height < chain.size;
+  }
+
+  /** The record that an entry on the ledger is about. */
+  async function recordOf(entry: EntryId): Promise<RecordId | undefined> {
+    const id = entryIdBytes(entry);
+    const found = await catalogue.find(id);
+    if (found.status !== "present") return undefined;
+    const { local } = found.item.manifest;
+    const [record] = currentRecords(await catalogue.recordItems(local, id)).keys();
+    return record;
+  }
 }
 
 /** It is given out, and the outbox's own must not change. */

@@ -152,6 +152,7 @@ export {
 export type { Manifest, NobodyMark, SourceNote, SourceVersion } from "./ledger/entries/manifest.ts";
 export type { Operation } from "./ledger/entries/operations.ts";
 export type { AliasCalls, AliasOptions } from "./ledger/persons/aliases.ts";
+export type { FactOfPerson, FiledMeanwhile } from "./ledger/persons/filed-meanwhile.ts";
 export type { MergeOptions, UnmergedPersons } from "./ledger/persons/merging.ts";
 export type { PatientOfSource, PersonCalls } from "./ledger/persons/person-calls.ts";
 export type { DismissOptions, OpenProposal } from "./ledger/persons/proposals.ts";

@@ -1,6 +1,7 @@
 import type { ErasureClass } from "../../block/entry.ts";
 import { toHex } from "../../bytes/hex.ts";
 import { appendTo } from "../../bytes/lists.ts";
+import type { EntryPlace } from "../../chain/make-receipt.ts";
 import type { CatalogueItem } from "../entries/catalogue-item.ts";
 import type { Operation } from "../entries/operations.ts";
 import { currentRecords } from "../records/current-record.ts";
@@ -23,19 +24,21 @@ export const CLASS_OF: Readonly<Record<string, ErasureClass>> = {
 };
 
 /**
- * The rules of the holds on a person and on those joined with them, each with the person whom it was placed
- * on: of the entries about one person, the latest counts.
+ * The rules of the holds on a person and on those joined with them, each with its place and the person whom it was
+ * placed on: of the entries about one person, the latest counts.
  */
-export function holdsOf(
-  items: readonly CatalogueItem[],
-): readonly { readonly local: Uint8Array; readonly rule: string }[] {
+export function holdsOf(items: readonly CatalogueItem[]): readonly {
+  readonly local: Uint8Array;
+  readonly rule: string;
+  readonly place: EntryPlace;
+}[] {
   const said = new Map<string, CatalogueItem>();
   for (const item of items) {
     const { op, local } = item.manifest;
     if (item.kind === "link" && (op === "hold" || op === "release")) said.set(toHex(local), item);
   }
-  return [...said.values()].flatMap(({ manifest: { op, local, reason = "" } }) =>
-    op === "hold" ? [{ local, rule: reason }] : [],
+  return [...said.values()].flatMap(({ place, manifest: { op, local, reason = "" } }) =>
+    op === "hold" ? [{ local, rule: reason, place }] : [],
   );
 }
 

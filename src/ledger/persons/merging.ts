@@ -1,17 +1,22 @@
 import { equalBytes } from "../../bytes/compare.ts";
-import { toEntryId, type EntryId, type RecordId } from "../../codec/ids.ts";
+import { toEntryId, type EntryId } from "../../codec/ids.ts";
 import { InputError, RecordError } from "../../errors.ts";
 import { afterWriting } from "../../storage/settle.ts";
 import type { LedgerContext } from "../context.ts";
 import type { Access, UnreadableAccess } from "../disclosure/audit.ts";
 import { findMixedAccesses } from "../disclosure/mixed-accesses.ts";
-import { comparePlaces, type CatalogueItem } from "../entries/catalogue-item.ts";
+import type { CatalogueItem } from "../entries/catalogue-item.ts";
 import type { Catalogue } from "../entries/catalogue.ts";
-import { sealEntry, type Filed, type Filing } from "../entries/filing.ts";
+import { sealEntry, type Filed, type Filing, type SealedEntry } from "../entries/filing.ts";
 import type { Manifest } from "../entries/manifest.ts";
 import type { Subject, Subjects } from "../entries/subjects.ts";
-import { currentRecords } from "../records/current-record.ts";
 import { assertReason } from "../records/reason.ts";
+import {
+  bothMeanwhile,
+  readMeanwhile,
+  sealForOther,
+  type FiledMeanwhile,
+} from "./filed-meanwhile.ts";
 import { findLink } from "./find-link.ts";
 import { personName, sharedOfAll, type Turns } from "../turns.ts";
 
@@ -25,11 +30,8 @@ export interface MergeOptions {
 export interface UnmergedPersons {
   /** Names the link entry that parted them. */
   readonly id: EntryId;
-  /**
-   * Records that were filed or amended while the two were joined, each with the person whom it stays with. Whose it
-   * really is only people can tell: `reattribute` moves it.
-   */
-  readonly filed: readonly { readonly record: RecordId; readonly subject: Subject }[];
+  /** What was filed while the two were joined. Whose each really is only people can tell. */
+  readonly filed: FiledMeanwhile;
 }
 
 /** Joins persons who are one, and parts them again. Nothing is sealed anew. */
@@ -51,10 +53,10 @@ export function createMerging(
 ): Merging {
   const { catalogue, filing, subjects, turns } = options;
 
-  async function file(manifest: Manifest): Promise<Filed> {
+  async function file(manifest: Manifest, more: readonly SealedEntry[] = []): Promise<Filed> {
     const sealed = await sealEntry(context, { kind: "link", manifest, parts: [] });
     catalogue.remember(sealed);
-    const [filed] = await filing.file([sealed]);
+    const [filed] = await filing.file([sealed, ...more]);
     return filed!;
   }
 
@@ -72,20 +74,6 @@ export function createMerging(
     const { merges } = await catalogue.joinedWith(item.manifest.local);
     if (merges.some(({ id }) => equalBytes(id, item.id))) return item;
     throw new RecordError("ERR_RECORD_RETRACTED", "this merge is not in effect");
-  }
-
-  /** The records about a person, and those joined with them, that got content between two places. */
-  async function recordsBetween(local: Uint8Array, merge: CatalogueItem, end: Filed) {
-    const records = currentRecords(await catalogue.itemsOf(local, ["record", "erase"])).values();
-    return [...records].flatMap(({ record, history, retracted }) => {
-      // An amendment too: it may have come under the other person's number.
-      const isBetween = ({ place, manifest: { mediaType } }: CatalogueItem): boolean =>
-        mediaType !== undefined &&
-        comparePlaces(place, merge.place) > 0 &&
-        comparePlaces(place, end.place) < 0;
-      const { local: whose } = history[0]!.manifest;
-      return history.some(isBetween) && !retracted ? [{ record, subject: { local: whose } }] : [];
-    });
   }
 
   return {
@@ -122,12 +110,15 @@ export function createMerging(
         await catalogue.catchUp();
         const merge = await findMerge(link);
         const manifest = { v: 1, op: "unmerge", local, other: other!, replaces: link } as const;
-        const end = await file({ ...manifest, reason });
+        const end = await file(
+          { ...manifest, reason },
+          await sealForOther(context, catalogue, merge),
+        );
         return afterWriting(async () => {
           await catalogue.catchUp();
-          const ofOne = await recordsBetween(local, merge, end);
-          const ofOther = await recordsBetween(other!, merge, end);
-          return { id: toEntryId(end.id), filed: [...ofOne, ...ofOther] };
+          const ofOne = await readMeanwhile(catalogue, local, merge.place, end.place);
+          const ofOther = await readMeanwhile(catalogue, other!, merge.place, end.place);
+          return { id: toEntryId(end.id), filed: bothMeanwhile(ofOne, ofOther) };
         });
       });
     },

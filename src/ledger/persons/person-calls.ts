@@ -65,11 +65,18 @@ export interface PersonCalls extends AliasCalls {
   merge(from: Subject, into: Subject, options: MergeOptions): Promise<EntryId>;
   /**
    * Ends a merge. Each person is again as if never joined with the other, but for what was erased meanwhile.
-   * What was filed meanwhile stays with the person it was filed about; the outcome lists these records.
+   * What was filed meanwhile stays with the person it was filed about; the outcome lists it. Directives that this
+   * custodian witnessed meanwhile are held about the other person too, and holds placed on both: what is refused or kept
+   * is so for both until people said whose it is.
    *
    * @param link - the merge, by the id that {@link merge} returned
    * @throws {RecordError} `ERR_RECORD_NOT_FOUND`, `ERR_RECORD_ERASED`, or `ERR_RECORD_RETRACTED` when the
    *   merge is not in effect
+   * @throws {StorageError} when a directive that was filed meanwhile cannot be read
+   * @example
+   * const { filed } = await hl.unmerge(link, { reason: "two passports after all" });
+   * for (const { record, subject } of filed.records) console.log(record, subject); // reattribute(record, …)?
+   * for (const { directive, subject } of filed.directives) console.log(directive, subject); // whose is it?
    */
   unmerge(link: EntryId, options: MergeOptions): Promise<UnmergedPersons>;
   /**

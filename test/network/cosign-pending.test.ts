@@ -311,7 +311,8 @@ describe("cosigners that only poll", () => {
     const hl = await openLedger({
       ...{ storage, keys: home.awayKeys, genesis: home.genesis, policy: { labeller: LABELLER } },
       home: home.peer(home.awayKeys.signer("sign")),
-      sleep: (ms, signal) => sleep(ms / 20, signal),
+      // Time goes twenty times as fast for what waits, but the machine does not.
+      ...{ sleep: (ms, signal) => sleep(ms / 20, signal), settleWithin: 400_000 },
     });
     open.push(() => hl.close());
     const running = run({

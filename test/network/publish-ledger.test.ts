@@ -3,12 +3,15 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, describe, expect, it } from "vitest";
 import { decodeBlock } from "../../src/block/block.ts";
+import { publishHeads } from "../../src/network/publish-heads.ts";
 import { publishLedger } from "../../src/network/publish-ledger.ts";
 import { folderTarget } from "../../src/transport/folder.ts";
 import { httpPeer } from "../../src/transport/http.ts";
 import type { PublishTarget } from "../../src/transport/publish-target.ts";
-import { startHome, type Home } from "../support/network.ts";
+import { observation } from "../support/hospital.ts";
+import { never, startHome, type Home } from "../support/network.ts";
 import { hash, mth } from "../support/rfc9162.ts";
+import { ward } from "../support/ward.ts";
 
 const folders: string[] = [];
 afterEach(async () => {
@@ -52,6 +55,31 @@ const staticPeer = (folder: string) =>
   });
 
 describe("publishLedger", () => {
+  it("leaves every full tile as it is when what its blocks are about is erased", async () => {
+    const folder = await newFolder();
+    const w = await ward();
+    const { id } = await w.hl.record(w.me, observation("o1"));
+    for (let i = w.hl.chain.size; i < 260; i++) await w.hl.placeHold(w.me, "a rule");
+    await w.hl.liftHold(w.me);
+    const heads = { ledger: w.hl, chains: w.storage.chains!, sleep: never };
+    const source = publishHeads(heads);
+    await source.look();
+    await publishLedger(source, folderTarget(folder));
+    const full = ["tile/0/000", "tile/blocks/000", "tile/entries/000"];
+    const read = () => Promise.all(full.map((path) => readFile(join(folder, path))));
+    const before = await read();
+    await w.hl.erase(w.me, { records: [id], reason: "asked for" });
+    await source.look();
+    // What was published is written anew too, as by a home that publishes to another place.
+    const elsewhere = await newFolder();
+    for (const place of [folder, elsewhere]) await publishLedger(source, folderTarget(place));
+    await source.close();
+    expect(await read()).toEqual(before);
+    const anew = await Promise.all(full.map((path) => readFile(join(elsewhere, path))));
+    expect(anew).toEqual(before);
+    expect((await w.hl.records(w.me)).map(({ record }) => record)).not.toContain(id);
+  });
+
   it("writes the files of a tree, and those that are new", async () => {
     const folder = await newFolder();
     const home = await startHome();

@@ -48,6 +48,47 @@ const sizeIn = async (storage: StorageAdapter, home: Home): Promise<number> =>
 const named = (peer: LedgerPeer, did: string): LedgerPeer => ({ ...peer, did });
 
 describe("openReplica", () => {
+  it("keeps little of a bundle whose turn has not come, however large its blocks are", async () => {
+    const home = await homeOf(256);
+    // 14 blocks of more than a MiB each, by the sizes of their entries alone
+    await home.grow(14, 10_000);
+    await home.source.look();
+    let [taken, largest, isLeft] = [0, 0, false];
+    let goOn!: () => void;
+    const stalled = new Promise<void>((resolve) => (goOn = resolve));
+    const real = peerOf(home.source);
+    const stalling: LedgerPeer = {
+      ...real,
+      async *blocks(bundle, options) {
+        if (bundle.index === 0) await stalled;
+        yield* real.blocks(bundle, options);
+      },
+    };
+    const eager: LedgerPeer = {
+      ...real,
+      async *blocks(bundle, options) {
+        try {
+          for await (const block of real.blocks(bundle, options)) {
+            if (bundle.index === 1) taken += block.length;
+            largest = Math.max(largest, block.length);
+            yield block;
+          }
+        } finally {
+          isLeft = true;
+          goOn();
+        }
+      },
+    };
+    const { replica, faults } = await replicaOf(home, [stalling, eager]);
+    const synced = replica.sync();
+    await stalled;
+    expect(isLeft).toBe(true);
+    expect(14 * largest).toBeGreaterThan(12 * 2 ** 20);
+    expect(taken).toBeLessThanOrEqual(8 * 2 ** 20 + largest);
+    expect(await synced).toBe(270);
+    expect(faults).toEqual([]);
+  });
+
   it("takes what the newest checkpoint covers from several peers, and serves it itself", async () => {
     const home = await homeOf(600);
     const { root } = home.source.newest!;

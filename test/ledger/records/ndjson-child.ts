@@ -15,7 +15,15 @@ export const numberOf = (person: number): { system: string; value: string } => (
 });
 export const personOf = (resource: number): number => resource % PEOPLE;
 
-/** What a line says: another version of a resource, or its deletion. The first lines are patients. */
+/** Whether a resource is a prescription of the one drug, which is about nobody and serves everybody. */
+export const isPrescription = (resource: number): boolean => resource % 20 === 5;
+const typeOf = (resource: number): string =>
+  isPrescription(resource) ? "MedicationRequest" : "Observation";
+
+/**
+ * What a line says: another version of a resource, or its deletion. The first lines are patients, and some are versions
+ * of the drug.
+ */
 export function lineAt(i: number): { text: string; resource?: number; version: number } {
   if (i < PEOPLE) {
     const resource = { resourceType: "Patient", id: `p${i}`, identifier: [numberOf(i)] };
@@ -23,17 +31,30 @@ export function lineAt(i: number): { text: string; resource?: number; version: n
   }
   const resource = (i * 7) % RESOURCES;
   const time = new Date(Date.UTC(2026, 0, 1) + i * 1000).toISOString();
+  const meta = { versionId: String(i), lastUpdated: time };
+  if (i % 500 === PEOPLE) {
+    const drug = { resourceType: "Medication", id: "m", meta, code: { text: "a drug" } };
+    return { text: JSON.stringify(drug), version: i };
+  }
   if (i % 97 === 0) {
     const bundle = {
       ...{ resourceType: "Bundle", type: "transaction", timestamp: time },
-      entry: [{ request: { method: "DELETE", url: `Observation/o${resource}` } }],
+      entry: [{ request: { method: "DELETE", url: `${typeOf(resource)}/o${resource}` } }],
     };
     return { text: JSON.stringify(bundle), resource, version: -i };
+  }
+  if (isPrescription(resource)) {
+    const prescription = {
+      ...{ resourceType: "MedicationRequest", id: `o${resource}`, meta, status: "active" },
+      ...{ intent: "order", medicationReference: { reference: "Medication/m" } },
+      subject: { reference: `Patient/p${personOf(resource)}` },
+    };
+    return { text: JSON.stringify(prescription), resource, version: i };
   }
   const observation = {
     resourceType: "Observation",
     id: `o${resource}`,
-    meta: { versionId: String(i), lastUpdated: time },
+    meta,
     status: "final",
     code: { coding: [{ system: "http://loinc.org", code: "8480-6" }] },
     subject: { reference: `Patient/p${personOf(resource)}` },

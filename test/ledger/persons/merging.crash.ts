@@ -28,7 +28,7 @@ describe("two processes that join and part persons", () => {
       folders.push(folder);
       const child = fileURLToPath(new URL("merging-child.ts", import.meta.url));
       const flags = ["--import", "tsx", "--conditions=healthledger-source"];
-      let acknowledged = 0;
+      let [acknowledged, partings] = [0, 0];
       for (let round = 0; round < ROUNDS; round++) {
         const running = [1, 2].map((process_) =>
           spawn(
@@ -53,16 +53,28 @@ describe("two processes that join and part persons", () => {
         const world = await foundWorld(storage);
         const hl = await world.open({ signedHeads: "store" });
         const merged = new Set<string>();
+        const parted = new Set<string>();
         for (const process_ of [1, 2]) {
           const acks = await readFile(join(folder, `acks-${process_}`), "utf8").catch(() => "");
           const lines = acks.split("\n").slice(0, -1);
           acknowledged += lines.length;
-          for (const line of lines) if (line.startsWith("merged ")) merged.add(line.slice(7));
+          for (const line of lines) {
+            const [what, link] = line.split(" ") as [string, string];
+            (what === "merged" ? merged : parted).add(link);
+          }
         }
         // a merge that was acknowledged is on the ledger, in effect or ended
         for (const link of merged) {
           await hl.mixed(parseEntryId(link))[Symbol.asyncIterator]().next();
         }
+        // and one whose end was acknowledged is no longer in effect
+        for (const link of parted) {
+          expect(merged.has(link)).toBe(true);
+          await expect(hl.unmerge(parseEntryId(link), { reason: "again" })).rejects.toMatchObject({
+            code: "ERR_RECORD_RETRACTED",
+          });
+        }
+        partings = parted.size;
         // whoever lists another's records is listed by them: nobody is joined in half
         const lists = new Map<string, string>();
         for (let n = 0; n < PEOPLE; n++) {
@@ -88,6 +100,7 @@ describe("two processes that join and part persons", () => {
         await storage.close();
       }
       expect(acknowledged).toBeGreaterThan(ROUNDS);
+      expect(partings).toBeGreaterThan(0);
     },
   );
 });

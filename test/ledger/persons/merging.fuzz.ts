@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import type { EntryId } from "../../../src/codec/ids.ts";
+import type { EntryId, RecordId } from "../../../src/codec/ids.ts";
 import { memorySigner } from "../../../src/identity/signer.ts";
 import type { Ledger } from "../../../src/ledger/ledger.ts";
 import type { Subject } from "../../../src/ledger/entries/subjects.ts";
@@ -30,13 +30,20 @@ const keyOf = (person: number) =>
   memorySigner({ alg: "Ed25519", secret: bytesFor(`key ${person}`) });
 const HOUSE = treatmentOnly(keyOf(-1), { lineage: "house", default: "none", root: rule("permit") });
 
+/** A record that was not retracted. */
+interface Kept {
+  readonly record: RecordId;
+  readonly id: string;
+  readonly versions: number;
+}
+
 /** What is known of some persons, word by word. */
 interface Model {
   /** Merges that have not ended, each with the two persons. */
   readonly merges: Map<EntryId, readonly [number, number]>;
   readonly refusing: Set<number>;
-  /** Ids of the records about each person. */
-  readonly records: readonly string[][];
+  /** The records about each person. */
+  readonly records: readonly Kept[][];
 }
 
 /** Who is joined with a person: whoever can be reached by merges. */
@@ -51,12 +58,15 @@ function joinedWith(person: number, { merges }: Model): ReadonlySet<number> {
   return found;
 }
 
-/** The ids of the records that may be seen, by person who is asked for. */
+/** The records that may be seen, with the number of their versions, by person who is asked for. */
 function permittedIn(model: Model): readonly (readonly string[])[] {
   return model.records.map((_, person) => {
     const all = [...joinedWith(person, model)];
     if (all.some((one) => model.refusing.has(one))) return [];
-    return all.flatMap((one) => model.records[one]!).sort();
+    return all
+      .flatMap((one) => model.records[one]!)
+      .map(({ id, versions }) => `${id} v${versions}`)
+      .sort();
   });
 }
 
@@ -64,8 +74,8 @@ async function permitted(hl: Ledger, subject: Subject, requester: string, height
   const question = { requester, purposes: ["TREAT"] };
   const { records } = await hl.decide(subject, question, height === undefined ? {} : { height });
   return records
-    .filter(({ decision }) => decision.outcome === "permit")
-    .map(({ record }) => record.head.manifest.resource!.id!)
+    .filter(({ decision, record }) => decision.outcome === "permit" && !record.retracted)
+    .map(({ record: { head, history } }) => `${head.manifest.resource!.id!} v${history.length}`)
     .sort();
 }
 
@@ -107,15 +117,26 @@ it(
       else model.refusing.delete(person);
     }
 
-    let [joins, parts, refused] = [0, 0, 0];
+    let [joins, parts, refused, changed] = [0, 0, 0, 0];
+    let made = 0;
     while (joins + parts < STEPS) {
-      const what = random(10);
+      const what = random(12);
       const person = random(PEOPLE);
       const merges = [...model.merges.keys()];
       if (what === 0 && model.records[person]!.length < RECORDS) {
-        const id = `p${person}-${model.records[person]!.length}`;
-        await hl.record(people[person]!, observation(id));
-        model.records[person]!.push(id);
+        const id = `p${person}-${made++}`;
+        const { id: record } = await hl.record(people[person]!, observation(id));
+        model.records[person]!.push({ record, id, versions: 1 });
+      } else if (what > 9) {
+        const own = model.records[person]!;
+        if (own.length === 0) continue;
+        const [one] = own.splice(random(own.length), 1);
+        const { record, id, versions } = one!;
+        if (what === 10) {
+          await hl.amend(record, observation(id, `${versions}`));
+          own.push({ record, id, versions: versions + 1 });
+        } else await hl.retract(record, "entered in error");
+        changed++;
       } else if (what === 1) await say(person);
       else if (what < 6) {
         const other = (person + 1 + random(PEOPLE - 1)) % PEOPLE;
@@ -154,6 +175,7 @@ it(
       expect(then, where).toEqual(past.expected[person]);
     }
     expect(refused).toBeGreaterThan(0);
+    expect(changed).toBeGreaterThan(0);
 
     // A process that knows nothing but the ledger says the same of every height.
     const other = await w.again({ repair: { index: true } });

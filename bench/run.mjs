@@ -87,6 +87,7 @@ const rows = (
         "record",
         "ingest",
         "disclose",
+        "blobs",
         "person",
         "loop",
         "verify",

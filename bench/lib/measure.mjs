@@ -156,3 +156,23 @@ export async function pipelined(count, window, call) {
   }
   await Promise.all(under);
 }
+
+/** Watches how much memory is in use at most. */
+export function peakMemory() {
+  const peak = { heapUsed: 0, arrayBuffers: 0, rss: 0 };
+  return {
+    look() {
+      const now = process.memoryUsage();
+      for (const part of /** @type {const} */ (["heapUsed", "arrayBuffers", "rss"])) {
+        peak[part] = Math.max(peak[part], now[part]);
+      }
+    },
+    megabytes: () => (peak.heapUsed + peak.arrayBuffers) / 1e6,
+    text: () =>
+      `heap at most ${mega(peak.heapUsed)}, array buffers ${mega(peak.arrayBuffers)}, ` +
+      `resident with LMDB's map ${mega(peak.rss)}`,
+  };
+}
+
+/** @param {number} bytes */
+const mega = (bytes) => `${Math.round(bytes / 1e6)} MB`;

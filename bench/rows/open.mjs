@@ -3,7 +3,7 @@ import { hlChain, lmdbStorage } from "../lib/healthledger.mjs";
 import { openFloor } from "../lib/floor.mjs";
 import { openHypercore } from "../lib/hypercore.mjs";
 import { found, makeBlobs, openOnLmdb } from "../lib/ledger.mjs";
-import { pipelined, values } from "../lib/measure.mjs";
+import { peakMemory, pipelined, values } from "../lib/measure.mjs";
 
 const BATCH = 100;
 
@@ -84,25 +84,5 @@ const row = (label, entries) => ({
     };
   },
 });
-
-/** Watches how much memory is in use at most. */
-function peakMemory() {
-  const peak = { heapUsed: 0, arrayBuffers: 0, rss: 0 };
-  return {
-    look() {
-      const now = process.memoryUsage();
-      for (const part of /** @type {const} */ (["heapUsed", "arrayBuffers", "rss"])) {
-        peak[part] = Math.max(peak[part], now[part]);
-      }
-    },
-    megabytes: () => (peak.heapUsed + peak.arrayBuffers) / 1e6,
-    text: () =>
-      `heap at most ${mega(peak.heapUsed)}, array buffers ${mega(peak.arrayBuffers)}, ` +
-      `resident with LMDB's map ${mega(peak.rss)}`,
-  };
-}
-
-/** @param {number} bytes */
-const mega = (bytes) => `${Math.round(bytes / 1e6)} MB`;
 
 export const rows = [row("1k", 1000), row("100k", 100_000), row("1m", 1_000_000)];

@@ -69,7 +69,7 @@ const MUTANTS: readonly [file: string, from: string, to: string][] = [
   ["lineage.ts", "trust === DOUBTED || (trust === ELSEWHERE && own)", "trust === DOUBTED"],
   ["lineage.ts", "own ||= trust === OWN;", "own = trust === OWN;"],
   ["lineage.ts", "(trust === OWN || !other.unconfirmed)", "true"],
-  ["lineage.ts", "if (!directive.unconfirmed) stops.push(stop);", "stops.push(stop);"],
+  ["lineage.ts", "if (!directive.unconfirmed && ", "if ("],
   [
     "lineage.ts",
     "        beside.push(compiled);\n        compiled.doubtful",
@@ -97,8 +97,8 @@ const MUTANTS: readonly [file: string, from: string, to: string][] = [
   ],
   [
     "layer.ts",
-    "if (!stopped) glass = hearGlass(glass, scope === UNKNOWN ? doubtGlass(said) : said);",
-    "if (!stopped) glass = hearGlass(glass, said);",
+    "glass = hearGlass(glass, scope === UNKNOWN ? doubtGlass(said) : said);",
+    "glass = hearGlass(glass, said);",
   ],
   ["layer.ts", "else if (said === GLASS_NEVER) glass = hearGlass(glass, said);", ""],
   ["disputes.ts", "directive.unreadable && directive.tree === undefined && match === YES", "false"],

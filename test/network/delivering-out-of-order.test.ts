@@ -186,4 +186,41 @@ describe("a delivered refusal whose grantor is not attested yet", () => {
     await attest(two.home, two.me, guardian);
     expect(await two.asked()).toBe("deny 0");
   });
+
+  it("refuses nothing that another lineage permits, if it is a withdrawal", async () => {
+    const two = await delivering(closing);
+    await consentHere(two);
+    const other = treatmentOnly(patient, { lineage: "open", ...WIDE });
+    await two.home.consent(two.me, other, { signer: patient });
+    const guardian = signerFor("guardian");
+    await attest(two.away, two.there, guardian);
+    const gone = await two.away.consent(two.there, revoking(guardian), { signer: guardian });
+    await two.away.deliver(gone.id, toHome(two));
+    await attest(two.home, two.me, guardian);
+    expect(await two.home.held(two.me)).toHaveLength(1);
+    expect(await two.asked()).toBe("permit 1");
+    await two.away.deliverPending();
+    expect(await two.home.held(two.me)).toEqual([]);
+    expect(await two.asked()).toBe("permit 1");
+  });
+
+  it("refuses on behind a withdrawal that is held as well", async () => {
+    const two = await delivering(closing);
+    const open = treatmentOnly(patient, { lineage: "open", ...WIDE });
+    await two.home.consent(two.me, open, { signer: patient });
+    const guardian = signerFor("guardian");
+    await attest(two.away, two.there, guardian);
+    const denial = { root: { ...WIDE.root!, effect: "deny" } } as const;
+    const { id } = await consentAway(two, denial, guardian);
+    const withdrawal = revoking(guardian, { predecessors: [id] });
+    const gone = await two.away.consent(two.there, withdrawal, { signer: guardian });
+    await two.away.deliver(gone.id, toHome(two));
+    expect(await two.home.held(two.me)).toHaveLength(2);
+    expect(await two.asked()).toBe("permit 1");
+    await attest(two.home, two.me, guardian);
+    // The denial may be heard before its withdrawal is.
+    expect(await two.asked()).toBe("deny 0");
+    await two.away.deliverPending();
+    expect(await two.asked()).toBe("permit 1");
+  });
 });

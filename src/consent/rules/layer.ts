@@ -158,6 +158,8 @@ function evaluateLineage(
   // Below a suspension or revocation, certain or possible, only `never` about the glass still
   // counts.
   let stopped = false;
+  // Whether a revocation waits that these came before: they permit nothing.
+  let revoked = false;
   // Whether a newer statement may have ended these: its grantor may have lacked authority here.
   let uncertain = false;
   for (const step of plan.steps) {
@@ -175,6 +177,10 @@ function evaluateLineage(
     }
     if (authority < scope) scope = authority;
     if (mode === "suspend" || mode === "revoke") {
+      if (mode === "revoke" && directive.source.waits === true) {
+        revoked = true;
+        continue;
+      }
       const doubtful = scope === UNKNOWN || directive.unreadable || directive.doubtful;
       if (!doubtful && mode === "revoke") break;
       if (!decided && !stopped) {
@@ -188,12 +194,13 @@ function evaluateLineage(
     const tree = directive.tree!;
     if (!ended && tree.saysBreakGlass) {
       const said = glassOfRule(tree.root, context);
-      if (!stopped) glass = hearGlass(glass, scope === UNKNOWN ? doubtGlass(said) : said);
+      if (!stopped && !revoked)
+        glass = hearGlass(glass, scope === UNKNOWN ? doubtGlass(said) : said);
       else if (said === GLASS_NEVER) glass = hearGlass(glass, said);
     }
     if (!decided && !stopped) {
       const doubtful = uncertain || scope === UNKNOWN;
-      const withheld = isWithheld(directive, open);
+      const withheld = revoked || isWithheld(directive, open);
       let result: Result = ended ? NOT_APPLICABLE : evaluateRule(tree.root, context);
       if (!ended && tree.binds) collectDoubted(tree.root, doubtful, doubtedOf(answer));
       if (doubtful) result = weaken(result);

@@ -310,8 +310,8 @@ export function planLineage(
       // permits.
       if (stoppedBy("revoke")) continue;
       const stop = { directive, ended: false, authority: authorityAt(source.recordedAt ?? asOf) };
-      // A third party's word suspends, but settles nothing that was contested here.
-      if (!directive.unconfirmed) stops.push(stop);
+      // A third party's word suspends, but settles nothing that was contested here; what waits ends nothing.
+      if (!directive.unconfirmed && !(source.waits && mode === "revoke")) stops.push(stop);
       if (!audible) continue;
       steps.push(stop);
       if (!isUnbounded(stop)) continue;

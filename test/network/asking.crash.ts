@@ -14,7 +14,7 @@ import { NAMES, runKilledPair, type Name, type Seen } from "./asking-pair.ts";
 import { factsOf, modelOf, publicFacts, type Fact } from "./simulation/custodians/facts.ts";
 import { judgeAnswers } from "./simulation/custodians/judge.ts";
 import { PATIENTS, type GotAnswer } from "./simulation/custodians/programs.ts";
-import { shaOf } from "./simulation/custodians/wire.ts";
+import { pagesOf, type Exchange } from "./simulation/custodians/wire.ts";
 
 /** How many asks and deliveries are sent while the processes are killed. */
 const ASKS = effort("HEALTHLEDGER_CRASH_ASKS", { full: 200, short: 12 });
@@ -86,10 +86,11 @@ it(`two custodians that are killed over ${ASKS} asks keep their rules, and both 
 
 /** What a process said of an answer, with what was known of its ask and when it was made. */
 function placed({ sent, withdrawnBefore }: Seen, got: GotAnswer): GotAnswer {
-  const { by, sizes } = sent.find(({ body }) => shaOf(body) === got.bodies.answer)!;
+  const [{ ask, pages }] = got.bodies as [Exchange];
+  const { by, sizes } = sent.find(({ body }) => pagesOf(body).join() === pages.join())!;
   return {
     ...{ ...got, from: by, by: NAMES.find((name) => name !== by)!, patient: PATIENTS[0] },
-    ...{ withdrawn: withdrawnBefore.get(got.bodies.ask)!, sizes: [0, sizes[2]] },
+    ...{ withdrawn: withdrawnBefore.get(ask)!, sizes: [0, sizes[2]] },
   };
 }
 

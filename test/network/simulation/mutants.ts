@@ -62,7 +62,7 @@ export const custodianMutants: readonly SourceMutant[] = [
   ),
   ofCustodians(
     {},
-    mutant("freshness-unread", 12, [
+    mutant("freshness-unread", 2, [
       "ledger/disclosure/freshness.ts",
       "if (maxAge === Infinity ||",
       "if (maxAge >= 0 ||",
@@ -72,7 +72,7 @@ export const custodianMutants: readonly SourceMutant[] = [
     { hasProxy: true },
     mutant(
       "page-order-unbound",
-      37,
+      6,
       ...SMALL_PAGES.patches.map(({ file, find, replace }) => [file, find, replace] as const),
       [
         "ledger/disclosure/reply-pages.ts",
@@ -85,6 +85,38 @@ export const custodianMutants: readonly SourceMutant[] = [
         "if (!equalBytes(content.ask, ask))",
       ],
     ),
+  ),
+  ofCustodians(
+    {},
+    mutant("filed-shown-at-hand-over", 3, [
+      "ledger/disclosure/delivery-calls.ts",
+      'if (reply.status === "held") return { ...what, status: "held" };',
+      'if (reply.status === "held") return { ...what, status: "filed" };',
+    ]),
+  ),
+  ofCustodians(
+    { isForged: true },
+    mutant("alias-not-checked", 6, [
+      "ledger/disclosure/shown-entry.ts",
+      "if (!isTheirs || decoded.kind !== kind || body?.equals(envelope) !== true) return undefined;",
+      "if (!isTheirs || decoded.kind !== kind || body === undefined) return undefined;",
+    ]),
+  ),
+  ofCustodians(
+    {},
+    mutant("alias-not-looked-up", 5, [
+      "ledger/consents/file-consent.ts",
+      "const already = before.find(({ aliases = [] }) => alias && aliases.includes(alias));",
+      "const already = before.find(({ aliases = [] }) => alias && aliases.length > 99);",
+    ]),
+  ),
+  ofCustodians(
+    {},
+    mutant("filed-without-being-vouched-for", 4, [
+      "ledger/consents/file-consent.ts",
+      "if (mayWait || witness?.doubted === true || !placed) {",
+      "if (!placed) {",
+    ]),
   ),
 ];
 

@@ -112,6 +112,9 @@ export interface AccessFact {
   readonly withheld: ReadonlySet<string>;
 }
 
+/** What may change a decision about anybody. */
+const FOR_ALL = ["identify", "attest", "witnesses"];
+
 interface Version {
   readonly height: number;
   readonly text: string;
@@ -126,6 +129,7 @@ export function modelOf(facts: readonly Fact[]): PersonModel {
     readonly height: number;
     readonly lineage: string;
     readonly mode: string;
+    readonly isHeld: boolean;
   }[] = [];
   const accesses: (AccessFact & { readonly withheld: Set<string> })[] = [];
   for (const { id, height, op, local, replaces, content } of facts) {
@@ -138,10 +142,10 @@ export function modelOf(facts: readonly Fact[]): PersonModel {
       if (op === "create") records.push(record);
       record.versions.push(version);
       byId.set(id, record);
-    } else if (op === "directive") {
+    } else if (op === "directive" || op === "held") {
       const { directive } = decode<{ directive: Uint8Array }>(content!);
       const { lineage, mode } = decode<{ lineage: string; mode: string }>(directive);
-      directives.push({ local, height, lineage, mode });
+      directives.push({ local, height, lineage, mode, isHeld: op === "held" });
     } else if (op === "access" || op === "difference") {
       const access = decode<{
         asked: Uint8Array;
@@ -171,9 +175,10 @@ export function modelOf(facts: readonly Fact[]): PersonModel {
         .flatMap(({ versions }) => versions.findLast(({ height }) => height < below)?.text ?? []),
     permitting(whose, below) {
       const known = directives.filter(({ local, height }) => local === whose && height < below);
+      // One that is held withholds what it withdraws, if that counts; what is filed behind one is contested.
       const ended = new Set(known.flatMap((one) => (one.mode === "revoke" ? [one.lineage] : [])));
-      return known.flatMap(({ mode, lineage }) =>
-        mode === "replace" && !ended.has(lineage) ? [lineage] : [],
+      return known.flatMap(({ mode, lineage, isHeld }) =>
+        mode === "replace" && !isHeld && !ended.has(lineage) ? [lineage] : [],
       );
     },
     changes: (whose) => [
@@ -181,7 +186,7 @@ export function modelOf(facts: readonly Fact[]): PersonModel {
         .filter(({ local }) => local === whose)
         .flatMap(({ versions }) => versions.map(({ height }) => height)),
       ...directives.flatMap(({ local, height }) => (local === whose ? [height] : [])),
-      ...facts.flatMap(({ op, height }) => (op === "identify" || op === "attest" ? [height] : [])),
+      ...facts.flatMap(({ op, height }) => (FOR_ALL.includes(op) ? [height] : [])),
     ],
   };
 }

@@ -2,11 +2,17 @@ import { createHash } from "node:crypto";
 import { decode, encode } from "@ipld/dag-cbor";
 import type { CID } from "multiformats/cid";
 import type { KeyStore } from "../../../../src/identity/key-store.ts";
-import { framesOf } from "../../../support/asking.ts";
 import type { PersonModel, PublicFact } from "./facts.ts";
 import type { CustodiansPlan } from "./plan.ts";
 import type { Custodian, GotAnswer } from "./programs.ts";
-import { shaOf, type AskingWire, type SentAnswer } from "./wire.ts";
+import {
+  pagesOf,
+  shaOf,
+  wholeFrames,
+  type AskingWire,
+  type Exchange,
+  type SentAnswer,
+} from "./wire.ts";
 
 type Fields = Record<string, unknown>;
 const hex = (bytes: unknown): string => Buffer.from(bytes as Uint8Array).toString("hex");
@@ -139,15 +145,6 @@ async function openSent(
   };
 }
 
-/** Frames that are whole: of an answer that broke off, the last may not be. */
-const wholeFrames = (body: Uint8Array): Uint8Array[] => {
-  const view = Buffer.from(body);
-  let end = 0;
-  while (end + 4 <= view.length && end + 4 + view.readUInt32BE(end) <= view.length)
-    end += 4 + view.readUInt32BE(end);
-  return framesOf(view.subarray(0, end));
-};
-
 /** Nothing is granted without its access entry, nor to whom it must not be, nor by what is too old. */
 function judgeSent(setting: Judging, answer: OpenedAnswer): void {
   const { plan, wire, models, publicly, problem } = setting;
@@ -207,8 +204,13 @@ function judgeGot(
 ): void {
   const model = models.get(got.from)!;
   const { patient, sizes, texts } = got;
-  const ofAsk = all.filter(({ ask, by }) => by === got.from && shaOf(ask) === got.bodies.ask);
-  if (!ofAsk.some(({ body }) => shaOf(body) === got.bodies.answer))
+  // Of an ask that was sent again, somebody in between may give pages of either answer, each at its place.
+  const isSent = ({ ask, pages }: Exchange): boolean => {
+    const toAsk = all.filter((one) => one.by === got.from && shaOf(one.ask) === ask);
+    const sent = toAsk.map(({ body }) => pagesOf(body));
+    return pages.length > 0 && pages.every((page, at) => sent.some((one) => one[at] === page));
+  };
+  if (!got.bodies.some(isSent))
     problem("an answer is opened that the custodian did not send to this ask");
   const access = model.accesses.find(({ id }) => id === got.access);
   if (access === undefined) return problem("an answer names no access entry");
@@ -230,7 +232,9 @@ function judgeGot(
   if (texts.length > 0 && !isPermittedWithin(model, local, since))
     problem("a withdrawal that was filed before the access entry is not heeded");
   if (texts.length > 0 && !isPermittedWithin(model, local, since, (one) => !got.withdrawn.has(one)))
-    problem("a withdrawal that was acknowledged before the ask is not heeded");
+    problem(
+      "a withdrawal that was acknowledged, or shown as filed there, before the ask is not heeded",
+    );
   const isQuiet = !model.changes(local).some((at) => at >= sizes[0] && at < sizes[1]);
   if (!isQuiet) return;
   const expected = model.permitting(local, height).length > 0 ? known : [];

@@ -17,6 +17,8 @@ export interface CustodiansPlan {
   readonly holdBack: "never" | "withdrawal" | "cut";
   /** `policy.maxAge` of all, in ms. */
   readonly maxAge: number;
+  /** Whether the clinic delivers a directive under the name of another of its entries. */
+  readonly isForged: boolean;
   /** Whether the last of those elsewhere is removed by the others. */
   readonly isRemoved: boolean;
   /** What each of them does. */
@@ -35,6 +37,7 @@ export function custodiansPlanOf(seed: number): CustodiansPlan {
     isCosigned: random.chance(0.2),
     maxAge: holdBack === "never" ? random.pick([6000, 20_000, 300_000]) : 6000,
     isRemoved: elsewhere.length > 1 && random.chance(0.5),
+    isForged: random.chance(0.25),
     steps: random.between(4, 7),
     faults: {
       ...{ delay: [1, random.pick([20, 300, 1500])], disk: [0, random.pick([2, 50])] },

@@ -17,9 +17,11 @@ import { httpPeer } from "../../../../src/transport/http.ts";
 import { LABELLER, observation, treatmentOnly } from "../../../support/hospital.ts";
 import { bytesFor } from "../../../support/ledger.ts";
 import { revoking } from "../../../support/ward.ts";
+import type { EntryPlace } from "../../../../src/chain/make-receipt.ts";
+import { deliver, forge, noteShown, remembering, type ShownDelivery } from "./delivering.ts";
 import type { CustodiansPlan } from "./plan.ts";
 import type { Handler } from "../programs.ts";
-import type { AskingWire } from "./wire.ts";
+import type { AskingWire, Exchange } from "./wire.ts";
 
 /** Persons whom all know by these numbers. */
 export const PATIENTS = ["MRN-0012345", "MRN-0067890"] as const;
@@ -30,11 +32,12 @@ export const identifierOf = (patient: string) => ({
 
 /** What a custodian was told to be done. */
 export interface Done {
-  readonly what: "record" | "permit" | "withdrawal";
+  readonly what: "record" | "permit" | "renewal" | "withdrawal";
   readonly id: string;
   readonly patient: string;
   /** Of a directive. */
   readonly lineage: string;
+  readonly place?: EntryPlace;
 }
 
 /** An answer that somebody got. */
@@ -42,7 +45,7 @@ export interface GotAnswer {
   readonly from: string;
   readonly by: string;
   readonly patient: string;
-  /** Lineages whose withdrawal was acknowledged at `from` before anything was sent. */
+  /** Lineages whose withdrawal was acknowledged at `from`, or shown as filed there, before anything was sent. */
   readonly withdrawn: ReadonlySet<string>;
   /** Blocks that the asked one had when the ask began, and when the answer was there. */
   readonly sizes: readonly [before: number, after: number];
@@ -50,8 +53,8 @@ export interface GotAnswer {
   readonly count: number;
   readonly permitted: boolean;
   readonly texts: readonly string[];
-  /** Of what was sent, and of what was taken for the answer, hexadecimal. */
-  readonly bodies: { readonly ask: string; readonly answer: string };
+  /** All that was sent meanwhile, and what was taken for the answers to it. */
+  readonly bodies: readonly Exchange[];
 }
 
 /** An organisation that keeps records; what is here survives its crashes. */
@@ -63,14 +66,21 @@ export interface Custodian {
   turn: number;
   readonly done: Done[];
   readonly answers: GotAnswer[];
-  /** Permits that it tried to file, the oldest first; a withdrawal takes the first. */
-  readonly lineages: { readonly name: string; readonly patient: string }[];
+  /** Permits that it tried to file, the oldest first, and the last id of each; a withdrawal takes the first. */
+  readonly lineages: { readonly name: string; readonly patient: string; last?: string }[];
+  /** Lineages whose withdrawal was acknowledged here, or shown as filed here by whoever delivered it. */
+  readonly ended: Set<string>;
+  /** What it showed of its deliveries. */
+  readonly shown: ShownDelivery[];
+  /** What it sent last to other custodians. */
+  readonly asked: { readonly to: string; readonly sealed: Uint8Array }[];
   /** Codes of errors with which asks ended. */
   readonly failed: string[];
   /** Set while it runs. */
   hl?: Ledger;
   /** Whether the last step is done. */
   isDone: boolean;
+  isWithdrawing: boolean;
 }
 
 export interface CustodiansSetting {
@@ -106,6 +116,8 @@ export async function runCustodian(
   const timers = { now, sleep };
   const peerTo = (other: Custodian, base = `http://${other.name}.invalid/`) =>
     httpPeer({ ...timers, fetch, url: base, did: didOf(other) });
+  const peerThrough = (one: Custodian) =>
+    plan.hasProxy ? peerTo(one, `http://proxy.invalid/${one.name}/`) : peerTo(one);
   const home = custodians.get("home")!;
   const isHome = own === home;
   const storage = machine.storage(memoryStorage({ data: own.data }));
@@ -125,9 +137,7 @@ export async function runCustodian(
       : {}),
     custodians: [...custodians.values()]
       .filter((one) => one !== own)
-      .map((one) =>
-        plan.hasProxy ? peerTo(one, `http://proxy.invalid/${one.name}/`) : peerTo(one),
-      ),
+      .map((one) => remembering(own, peerThrough(one))),
   });
   own.hl = hl;
   const quick = { ...timers, requestsPerMinute: 1e6 };
@@ -146,6 +156,10 @@ export async function runCustodian(
     ),
   );
   await takeSteps(machine, own, hl, setting);
+  if (own.name === "clinic" && plan.isForged) {
+    const tools = { hl, peer: peerThrough(home), to: home };
+    await deliverAsAnother(machine, own, tools, setting).catch(() => undefined);
+  }
   own.isDone = true;
 }
 
@@ -159,13 +173,16 @@ async function takeSteps(
   const drawn = (below: number): number => random(1)[0]! % below;
   const others = [...custodians.values()].filter((one) => one !== own);
 
-  async function file(what: Done["what"], patient: string): Promise<void> {
+  async function file(what: Done["what"], patient: string): Promise<Done | undefined> {
     const { turn, name } = own;
-    const open = own.lineages.find((one) => one.patient === patient);
-    if (what === "withdrawal" && open === undefined) return;
-    const lineage = what === "withdrawal" ? open!.name : `${name} ${turn}`;
-    if (what === "permit") own.lineages.push({ name: lineage, patient });
-    if (what === "withdrawal") own.lineages.splice(own.lineages.indexOf(open!), 1);
+    const isNew = what === "permit" || what === "record";
+    const open = isNew
+      ? { name: `${name} ${turn}`, patient }
+      : own.lineages.find((one) => one.patient === patient);
+    if (open === undefined) return undefined;
+    const lineage = open.name;
+    if (what === "permit") own.lineages.push(open);
+    if (what === "withdrawal") own.lineages.splice(own.lineages.indexOf(open), 1);
     const person = await hl.ensureSubject(identifierOf(patient));
     // The first person has a key, the second has none.
     const how =
@@ -173,11 +190,16 @@ async function takeSteps(
         ? { signer }
         : { witness: { user: "clerk-7", form: "paper" as const, takenAt: wallClock() } };
     if ("signer" in how && what !== "record") await attest(hl, person, signer);
-    const directive = what === "permit" ? treatmentOnly : revoking;
     if (what !== "record") {
-      const { id } = await hl.consent(person, directive(signer, { lineage }), how);
-      own.done.push({ what, id, patient, lineage });
-      return;
+      const directive = what === "withdrawal" ? revoking : treatmentOnly;
+      const predecessors = what === "renewal" && open.last !== undefined ? [open.last] : [];
+      const made = directive(signer, { lineage, predecessors: predecessors as never });
+      const { id, place } = await hl.consent(person, made, how);
+      open.last = id;
+      const done = { what, id, patient, lineage, place };
+      own.done.push(done);
+      if (what === "withdrawal") own.ended.add(lineage);
+      return done;
     }
     // Several at the beginning, which become durable together.
     await Promise.all(
@@ -186,14 +208,19 @@ async function takeSteps(
         own.done.push({ what, id, patient, lineage });
       }),
     );
+    return undefined;
+  }
+
+  /** Files a directive and delivers it: a withdrawal to all others. */
+  async function fileAndDeliver(what: Done["what"], patient: string): Promise<void> {
+    const done = await file(what, patient);
+    if (done === undefined || drawn(3) === 0) return;
+    const to = what === "withdrawal" ? others : [others[drawn(others.length)]!];
+    await deliver(own, hl, { id: done.id, to }, setting);
   }
 
   async function ask(patient: string, other = others[drawn(others.length)]!): Promise<void> {
-    const withdrawn = new Set(
-      other.done.flatMap(({ what, lineage, patient: whose }) =>
-        what === "withdrawal" && whose === patient ? [lineage] : [],
-      ),
-    );
+    const withdrawn = new Set(other.ended);
     const before = sizeOf(other.name);
     const bodies = wire.following(own.name);
     try {
@@ -235,10 +262,13 @@ async function takeSteps(
     try {
       if (own.turn <= 2) await file(own.turn === 1 ? "record" : "permit", patient);
       else if (chance < 20) await file("record", patient);
-      else if (chance < 34) await file("permit", patient);
-      else if (chance < 44) await file("withdrawal", patient);
-      else if (chance < 50) await amend(patient);
-      else if (chance < 56) await changeKey();
+      else if (chance < 32) await fileAndDeliver("permit", patient);
+      else if (chance < 38) await fileAndDeliver("renewal", patient);
+      else if (chance < 48) await fileAndDeliver("withdrawal", patient);
+      else if (chance < 52) await hl.trustWitnesses(others.map(didOf));
+      else if (chance < 56) noteShown(own, await hl.deliverPending(), setting);
+      else if (chance < 60) await amend(patient);
+      else if (chance < 64) await changeKey();
       else await ask(patient);
     } catch {
       // Not acknowledged: it waits in the outbox, or it is lost with the process.
@@ -254,11 +284,36 @@ async function takeSteps(
     await file("permit", PATIENTS[0]).catch(mayFail);
   }
   const withdrawing = (async () => {
-    while (setting.withdrawsAt() !== own.name) await sleep(300);
-    await file("withdrawal", PATIENTS[0]).catch(mayFail);
+    while (setting.withdrawsAt() === undefined) await sleep(300);
+    own.isWithdrawing = true;
+    const at = custodians.get(setting.withdrawsAt()!)!;
+    while (own.lineages.some((one) => one.patient === PATIENTS[0])) {
+      const done = await file("withdrawal", PATIENTS[0]).catch(mayFail);
+      if (done === undefined || at === own) continue;
+      await deliver(own, hl, { id: done.id, to: [at] }, setting).catch(mayFail);
+    }
+    own.isWithdrawing = false;
   })();
   void withdrawing;
   for (const other of others) await ask(PATIENTS[0], other);
+}
+
+/** Delivers a permit to the home, and then again under the name of one that was not delivered. */
+async function deliverAsAnother(
+  machine: SimulatedMachine,
+  own: Custodian,
+  { hl, ...tools }: Pick<Parameters<typeof forge>[2], "to" | "peer"> & { readonly hl: Ledger },
+  setting: CustodiansSetting,
+): Promise<void> {
+  const { patient: signer } = setting;
+  const person = await hl.ensureSubject(identifierOf(PATIENTS[0]));
+  const permit = (lineage: string) =>
+    hl.consent(person, treatmentOnly(signer, { lineage }), { signer });
+  const first = await permit("delivered");
+  await deliver(own, hl, { id: first.id, to: [tools.to] }, setting);
+  const { id, place } = await permit("not delivered");
+  const at = { what: "permit", id, patient: PATIENTS[0], lineage: "not delivered", place } as const;
+  await forge(machine, own, { ...tools, at }, setting);
 }
 
 /** The custodian says which key is the person's. */

@@ -11,11 +11,13 @@ const MOOD = 5000;
  *
  * @param see - called with all that passes through
  * @param isHeldBack - whether it keeps back what a custodian answers
+ * @param isHonest - whether it is honest from now on
  */
 export function runProxy(
   { now, random, fetch, serve }: SimulatedMachine,
   see: (bytes: Uint8Array, url: string) => void,
   isHeldBack: (custodian: string) => boolean,
+  isHonest: () => boolean,
 ): void {
   let before: readonly Uint8Array[] = [];
   serve(async (request) => {
@@ -33,7 +35,8 @@ export function runProxy(
     for (const frame of frames) see(frame, request.url);
     if (isHeldBack(name!))
       return new Response(null, { status: 503, headers: { "retry-after": "4" } });
-    const passed = Math.floor(now() / MOOD) % 3 === 0 ? altered(frames, random(2)) : frames;
+    const isAltered = !isHonest() && Math.floor(now() / MOOD) % 3 === 0;
+    const passed = isAltered ? altered(frames, random(2)) : frames;
     before = frames;
     return new Response(bodyOf(passed) as Uint8Array<ArrayBuffer>, response);
   });

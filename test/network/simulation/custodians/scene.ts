@@ -6,8 +6,9 @@ import { simulateNetwork, type SimulatedNode } from "../../../../src/testing/sim
 import { NONCE, organisation, WRITER } from "../../../support/founders.ts";
 import { signerFor, START } from "../../../support/ledger.ts";
 import { entryIdOf, historyOf, outboxRowOf } from "../oracle.ts";
-import { factsOf, modelOf, publicFacts } from "./facts.ts";
 import { auditsOf, judgeAudits } from "./audits.ts";
+import { deliverAtLast, judgeDeliveries } from "./deliveries.ts";
+import { factsOf, modelOf, publicFacts, type Fact } from "./facts.ts";
 import { judgeAnswers } from "./judge.ts";
 import { custodiansPlanOf, type CustodiansPlan } from "./plan.ts";
 import {
@@ -42,7 +43,8 @@ async function foundCustodians(plan: CustodiansPlan) {
   for (const name of names) {
     custodians.set(name, {
       ...{ name, keys: await organisation(name), data: memoryData(), left: plan.steps, turn: 0 },
-      ...{ done: [], answers: [], lineages: [], failed: [], isDone: false },
+      ...{ done: [], answers: [], lineages: [], failed: [], shown: [], asked: [] },
+      ...{ ended: new Set(), isDone: false, isWithdrawing: false },
     });
   }
   const witness = signerFor("witness of custodians");
@@ -117,6 +119,7 @@ export async function playCustodians(seed: number): Promise<CustodiansOutcome> {
   let held: { readonly by: string; readonly since: number } | undefined;
   let isCalm = false;
   let isCut = false;
+  let isLast = false;
   /** Asked after everything that happens, once all is calm. */
   function holdBack(): void {
     const newest = wire.sent.at(-1);
@@ -155,7 +158,9 @@ export async function playCustodians(seed: number): Promise<CustodiansOutcome> {
   if (plan.hasProxy) {
     const see = (bytes: Uint8Array, url: string): void =>
       void seen.push(bytes, new TextEncoder().encode(url));
-    nodes.push(network.node("proxy", (machine) => runProxy(machine, see, isHeldBack)));
+    nodes.push(
+      network.node("proxy", (machine) => runProxy(machine, see, isHeldBack, () => isLast)),
+    );
   }
 
   for (let turns = random.between(5, 10); turns > 0; turns--) {
@@ -179,18 +184,23 @@ export async function playCustodians(seed: number): Promise<CustodiansOutcome> {
   };
   const areEqual = (): boolean =>
     !isCut &&
-    staying.every(({ isDone, hl }) => isDone && hl !== undefined) &&
+    staying.every(
+      ({ isDone, isWithdrawing, hl }) => isDone && !isWithdrawing && hl !== undefined,
+    ) &&
     staying.every(({ name }) => sizeOf(name) === sizeOf("home"));
   if (!(await network.until(isOver, 40 * MINUTE))) problems.add("custodians do not come to an end");
 
+  isLast = true;
+  const atLast = await deliverAtLast(network, staying, setting);
   const audits = await auditsOf(network, staying);
 
   const history = historyOf(custodians.get("home")!.data, ledger.toString())();
-  const models = new Map<string, ReturnType<typeof modelOf>>();
+  const facts = new Map<string, readonly Fact[]>();
   for (const { name, keys, data } of all) {
     const storage = memoryStorage({ data });
-    models.set(name, modelOf(await factsOf({ keys, storage }, ledger, history)));
+    facts.set(name, await factsOf({ keys, storage }, ledger, history));
   }
+  const models = new Map([...facts].map(([name, one]) => [name, modelOf(one)]));
   const publicly = publicFacts(history);
   const answers = await judgeAnswers({
     ...{ plan, ledger, custodians, wire, models, publicly },
@@ -199,6 +209,12 @@ export async function playCustodians(seed: number): Promise<CustodiansOutcome> {
   if (isTold(seen, [...PRIVATE, ...all.map(({ keys }) => keys.signer().actor)]))
     problems.add("somebody in between sees what is asked, or who asks");
   judgeAudits(audits, models, (what) => void problems.add(what));
+  if (atLast.length < staying.length) problems.add("not all deliveries come to an end");
+  judgeDeliveries({
+    ...{ custodians, facts, models, atLast },
+    problem: (what) => void problems.add(what),
+  });
+  const taken = [...facts.values()].flat().filter(({ origin }) => origin !== undefined);
   const count = (of: (one: Custodian) => number): number =>
     all.reduce((total, one) => total + of(one), 0);
   return {
@@ -209,6 +225,8 @@ export async function playCustodians(seed: number): Promise<CustodiansOutcome> {
       stale: setting.refusals.filter((code) => code === "ERR_CHAIN_STALE").length,
       asks: count(({ answers: got }) => got.length),
       failed: count(({ failed }) => failed.length),
+      delivered: taken.filter(({ op }) => op === "directive").length,
+      held: taken.filter(({ op }) => op === "held").length,
       withdrawn: count(({ done }) => done.filter(({ what }) => what === "withdrawal").length),
       released: count(({ answers: got }) => got.filter(({ texts }) => texts.length > 0).length),
     },

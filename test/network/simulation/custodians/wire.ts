@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import type { SimulatedMachine } from "../../../../src/testing/simulate-network.ts";
+import { framesOf } from "../../../support/asking.ts";
 import type { Handler } from "../programs.ts";
 
 /** An answer as it left its custodian, or as much of it as there was. */
@@ -26,8 +27,14 @@ export interface AskingWire {
   readonly heard: ReadonlyMap<string, readonly number[]>;
   answering(name: string, handler: Handler): Handler;
   listening(name: string, machine: Pick<SimulatedMachine, "fetch">): SimulatedMachine["fetch"];
-  /** From now on, one ask of this member; later, what was sent and what was read last. */
-  following(name: string): () => { readonly ask: string; readonly answer: string };
+  /** From now on, what this member asks; later, what was sent and what was read of it last. */
+  following(name: string): () => readonly Exchange[];
+}
+
+/** An ask and the pages of the answer to it that were read, as their SHA-256, hexadecimal. */
+export interface Exchange {
+  readonly ask: string;
+  readonly pages: readonly string[];
 }
 
 export const shaOf = (...parts: readonly Uint8Array[]): string => {
@@ -35,6 +42,19 @@ export const shaOf = (...parts: readonly Uint8Array[]): string => {
   for (const part of parts) hash.update(part);
   return hash.digest("hex");
 };
+
+/** Frames that are whole: of an answer that broke off, the last may not be. */
+export const wholeFrames = (body: Uint8Array): Uint8Array[] => {
+  const view = Buffer.from(body);
+  let end = 0;
+  while (end + 4 <= view.length && end + 4 + view.readUInt32BE(end) <= view.length)
+    end += 4 + view.readUInt32BE(end);
+  return framesOf(view.subarray(0, end));
+};
+
+/** SHA-256 of each page of an answer. */
+export const pagesOf = (body: Uint8Array): string[] =>
+  wholeFrames(body).map((frame) => shaOf(frame));
 
 /** A body that is passed on as it is read. */
 export function passedOn(
@@ -79,7 +99,7 @@ export function askingWire(setting: {
   const sent: SentAnswer[] = [];
   const arrived = new Map<string, Set<string>>();
   const heard = new Map<string, number[]>();
-  const followed = new Map<string, { ask: Uint8Array; answer: Uint8Array[] }>();
+  const followed = new Map<string, Map<string, Uint8Array[]>>();
 
   function hear(name: string, at: number): void {
     const times = heard.get(name) ?? [];
@@ -128,9 +148,9 @@ export function askingWire(setting: {
       if (isAsk) {
         const own = followed.get(name);
         if (own === undefined || response.body === null) return response;
-        own.ask = ask!;
-        own.answer = [];
-        const body = passedOn(response.body, (piece) => own.answer.push(piece));
+        const answer: Uint8Array[] = [];
+        own.set(shaOf(ask!), answer);
+        const body = passedOn(response.body, (piece) => answer.push(piece));
         return new Response(body, response);
       }
       if (hostname === "home.invalid" && response.status === 200) hear(name, now());
@@ -138,9 +158,10 @@ export function askingWire(setting: {
       return response;
     },
     following(name) {
-      const own = { ask: new Uint8Array(), answer: [] as Uint8Array[] };
+      const own = new Map<string, Uint8Array[]>();
       followed.set(name, own);
-      return () => ({ ask: shaOf(own.ask), answer: shaOf(...own.answer) });
+      return () =>
+        [...own].map(([ask, answer]) => ({ ask, pages: pagesOf(Buffer.concat(answer)) }));
     },
   };
 }

@@ -110,10 +110,11 @@ describe("a call of a contract", () => {
       await submitCalls(ledger, [callEntry(chained, "link", { at: i * 7, to: (i + 1) * 7 })]);
     }
     await ledger.sequencer.close();
-    // A process that has read nothing yet.
+    await ledger.chain.close();
+    // A process that has read nothing yet, and goes on from the state in the store.
     const { storage, genesis, signers, clock } = ledger;
     const fresh = await startLedger({
-      ...{ storage, clock, policy: registered(chained), contracts: [chained] },
+      ...{ storage, clock, policy: registered(chained), contracts: [chained], trustStore: true },
     });
     await submitCalls({ ...fresh, signers }, [callEntry(chained, "follow", { at: 0 })]);
     expect(await valueOf(fresh, "c/chained/key/end")).toEqual([280, 40]);
@@ -402,7 +403,10 @@ describe("a call of a contract", () => {
     for (let round = 0; round < 40; round++) {
       if (round % 8 === 7) {
         await ledger.sequencer.close();
-        ledger = await startLedger({ storage, policy, contracts: [store], clock: ledger.clock });
+        await ledger.chain.close();
+        ledger = await startLedger({
+          ...{ storage, policy, contracts: [store], clock: ledger.clock, trustStore: true },
+        });
       }
       const steps = Array.from({ length: random(9) }, () => random(4096));
       const after = new Map(plain);

@@ -88,6 +88,7 @@ export async function startLedger(
     readonly policy?: Partial<LedgerPolicy> & { readonly nonce?: Uint8Array };
     readonly kinds?: readonly KindRule[];
     readonly contracts?: readonly Contract[];
+    readonly trustStore?: boolean;
     readonly proposer?: string;
     readonly clock?: { now: number };
     readonly settleWithin?: number;
@@ -104,6 +105,7 @@ export async function startLedger(
     genesis,
     kinds: options.kinds ?? [],
     contracts: options.contracts ?? [],
+    trustStore: options.trustStore ?? false,
   });
   const sequencer = createSequencer({
     chain,

@@ -16,7 +16,9 @@ const replica = await openReplica({
 });
 console.log(`at ${replica.chain.size}`);
 const stopping = new AbortController();
+let said = replica.chain.size;
 const timer = setInterval(() => {
+  if (replica.chain.size > said) console.log(`at ${(said = replica.chain.size)}`);
   if (replica.chain.size >= Number(blocks)) stopping.abort();
 }, 20);
 await replica.follow({ signal: stopping.signal });

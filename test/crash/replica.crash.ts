@@ -6,18 +6,36 @@ import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { decode } from "@ipld/dag-cbor";
 import { afterAll, describe, expect, it } from "vitest";
+import { blocksChain } from "../../src/chain/chain.ts";
 import { verifyLedger } from "../../src/chain/verify-ledger.ts";
 import { ledgerHandler } from "../../src/network/ledger-handler.ts";
 import { lmdbStorage } from "../../src/storage/lmdb.ts";
 import { effort } from "../support/effort.ts";
-import { startHome } from "../support/network.ts";
+import { startHome, type Home } from "../support/network.ts";
 
 /** `HEALTHLEDGER_CRASH_ROUNDS`: how often a process is killed; 40, with little effort 10. */
 const ROUNDS = effort("HEALTHLEDGER_CRASH_ROUNDS", { full: 40, short: 10 });
 
 const folder = await mkdtemp(join(tmpdir(), "healthledger-replica-"));
 afterAll(() => rm(folder, { recursive: true, force: true }));
+
+/** Numbers of blocks that a copy's store has, and that its largest accepted checkpoint covers: docs/spec/network.md. */
+async function sizesIn(
+  path: string,
+  home: Home,
+): Promise<readonly [stored: number, covered: number]> {
+  const storage = await lmdbStorage({ path });
+  const { ledger } = home.chain;
+  const { size } = await storage.chains.head(blocksChain(ledger));
+  const key = new TextEncoder().encode(`network/${ledger.toString()}/accepted`);
+  const kept = await storage.state.get(key);
+  await storage.close();
+  if (kept === undefined) return [size, 0];
+  const { note } = decode<{ note: Uint8Array }>(kept);
+  return [size, Number(new TextDecoder().decode(note).split("\n")[1])];
+}
 
 describe("a replica in a process of its own that is killed while the home grows", () => {
   it("never has a block that no accepted checkpoint covers, and ends with all of them", async () => {
@@ -51,18 +69,27 @@ describe("a replica in a process of its own that is killed while the home grows"
         stdio: ["ignore", "pipe", "inherit"],
       });
     };
+    const sizes = new Set<number>();
     for (let round = 0; round < ROUNDS; round++) {
       const child = run(Infinity);
       const exit = once(child, "exit");
       await once(child.stdout, "data");
+      const grew = once(child.stdout, "data");
       // Beyond the checkpoint, always.
       await home.grow(3);
       await home.source.look();
       await home.grow(2);
+      // In every other round while it is at work, however slow the machine is.
+      if (round % 2 === 1) await grew;
       await new Promise((resolve) => setTimeout(resolve, (round * 37) % 400));
       child.kill("SIGKILL");
       await exit;
+      const [stored, accepted] = await sizesIn(copy, home);
+      expect([round, stored > accepted]).toEqual([round, false]);
+      sizes.add(stored);
     }
+    // Killed at several places of the way.
+    expect(sizes.size).toBeGreaterThan(1);
     await home.source.look();
     const { size, root } = home.source.newest!;
     await home.grow(1);

@@ -125,7 +125,7 @@ describe("unmerge", () => {
     const link = await w.hl.merge(other, w.me, { reason });
     await w.hl.recordBundle(null, bundle([put(named(B)), put(weighed("2", "222"))]), SOURCE);
     const { filed } = await w.hl.unmerge(link, { reason });
-    expect(filed).toContainEqual({ record: observed!.id, subject: w.me });
+    expect(filed.records).toContainEqual({ record: observed!.id, subject: w.me });
   });
 });
 

@@ -23,8 +23,18 @@ export interface Import {
   readonly names: readonly string[];
 }
 
+const known = new Map<string, readonly Import[]>();
+
 /** What a file imports: statically, by re-export, by `import()`, `require()` or an import type. */
 export function importsOf(path: string, text: string): readonly Import[] {
+  // Several rules ask about every file, and parsing takes a millisecond or more.
+  const asked = `${path}\n${text}`;
+  const found = known.get(asked) ?? parsed(path, text);
+  known.set(asked, found);
+  return found;
+}
+
+function parsed(path: string, text: string): readonly Import[] {
   const found: Import[] = [];
   const add = (literal: ts.Node | undefined, typeOnly: boolean, names: readonly string[]) => {
     if (literal === undefined) return;

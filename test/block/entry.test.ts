@@ -20,6 +20,7 @@ import { signTransaction } from "../../src/block/transaction.ts";
 import { cidOf, DAG_CBOR, RAW } from "../../src/codec/cid.ts";
 import { encode } from "../../src/codec/dag-cbor.ts";
 import { bytesFor, recordEntries, signerFor } from "../support/ledger.ts";
+import { stride } from "../support/share.ts";
 
 const salt = bytesFor("salt").slice(0, 16);
 const body = cidOf(bytesFor("body"), DAG_CBOR);
@@ -54,7 +55,7 @@ describe("encodeSubjectEntry", () => {
   it("is recognised exactly where the decoder accepts it, whatever bit is flipped", () => {
     for (const kind of ["record", "consent", "access"] as const) {
       const bytes = encodeSubjectEntry(kind, salt, subject, body);
-      for (let bit = 0; bit < bytes.length * 8; bit++) {
+      for (let bit = 0; bit < bytes.length * 8; bit += stride(3)) {
         const flipped = bytes.slice();
         flipped[bit >> 3]! ^= 1 << (bit & 7);
         let decoded: Entry | undefined;

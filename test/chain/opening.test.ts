@@ -16,6 +16,7 @@ import { memoryData, memoryStorage, type MemoryData } from "../../src/storage/me
 import type { FullStorage } from "../../src/storage/types.ts";
 import { recordEntries, START, startLedger } from "../support/ledger.ts";
 import { flipBit } from "../support/small-ledger.ts";
+import { stride } from "../support/share.ts";
 
 const BLOCKS = 6;
 
@@ -131,8 +132,11 @@ describe("openChain", () => {
   it("is right or says clearly what is wrong, with any one derived value gone or damaged", async () => {
     const { data, genesis, chain } = await closed(3);
     let healed = 0;
-    for (const [key, value] of [...data.state]) {
-      for (const damaged of [undefined, flipBit(value, 3), flipBit(value, value.length * 8 - 1)]) {
+    for (const [at, [key, value]] of [...data.state].entries()) {
+      const ways = [undefined, flipBit(value, 3), flipBit(value, value.length * 8 - 1)];
+      for (const [way, damaged] of ways.entries()) {
+        // among the unit tests each value in one way
+        if ((at + way) % stride(3) !== 0) continue;
         if (damaged === undefined) data.state.delete(key);
         else data.state.set(key, damaged);
         try {
@@ -222,7 +226,7 @@ describe("openChain", () => {
     const anchors = entries(data, 4);
     expect(anchors).toHaveLength(3);
     for (const [key, value] of anchors) {
-      for (let bit = 7; bit < value.length * 8; bit += 53) {
+      for (let bit = 7; bit < value.length * 8; bit += 53 * stride(3)) {
         data.state.set(key, flipBit(value, bit));
         await open(mine);
       }
@@ -261,7 +265,7 @@ describe("openChain", () => {
     const { data, genesis, name } = await closed(3);
     const { records } = data.chains.get(name)!;
     const last = records[2]!;
-    for (let bit = 0; bit < last.length * 8; bit += 13) {
+    for (let bit = 0; bit < last.length * 8; bit += 13 * stride(5)) {
       records[2] = flipBit(last, bit);
       await expect(
         openChain({ storage: memoryStorage({ data }), genesis }),

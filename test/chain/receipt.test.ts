@@ -11,7 +11,7 @@ import { entryId } from "../../src/block/entry.ts";
 import { recordEntries, signerFor, START, startLedger, foundLedger } from "../support/ledger.ts";
 
 /** Bits and bytes from one that is flipped to the next; `npm run test:fuzz` takes every single one. */
-const EVERY = process.env["HEALTHLEDGER_TAMPER"] === "all" ? 1 : 5;
+const EVERY = process.env["HEALTHLEDGER_TAMPER"] === "all" ? 1 : 13;
 
 async function filled(blocks = 5) {
   const ledger = await startLedger();

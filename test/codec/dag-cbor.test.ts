@@ -8,6 +8,7 @@ import { fromHex, toHex } from "../../src/bytes/hex.ts";
 import { cidOf, DAG_CBOR, RAW } from "../../src/codec/cid.ts";
 import { decode, decodeSteps, encode } from "../../src/codec/dag-cbor.ts";
 import { EncodingError } from "../../src/errors.ts";
+import { cases, stride } from "../support/share.ts";
 
 const code = (name: string) => expect.objectContaining({ name: "EncodingError", code: name });
 const MALFORMED = code("ERR_ENCODING_MALFORMED");
@@ -57,7 +58,7 @@ describe("encode", () => {
       fc.property(values(true), (value) => {
         expect(encode(value, { floats: true })).toEqual(new Uint8Array(reference.encode(value)));
       }),
-      { numRuns: 500 },
+      { numRuns: cases(500, 4) },
     );
   });
 
@@ -227,7 +228,7 @@ describe("decode", () => {
         expect(encode(back, { floats: true })).toEqual(bytes);
         expect(back).toEqual(normal(value));
       }),
-      { numRuns: 500 },
+      { numRuns: cases(500, 4) },
     );
   });
 
@@ -254,9 +255,9 @@ describe("decode", () => {
           expect(encode(back, options)).toEqual(bytes);
         },
       ),
-      { numRuns: 3000 },
+      { numRuns: cases(3000, 5) },
     );
-    expect(accepted).toBeGreaterThan(50);
+    expect(accepted).toBeGreaterThan(cases(3000, 5) / 60);
   });
 
   it("answers arbitrary bytes with typed errors only", () => {
@@ -268,7 +269,7 @@ describe("decode", () => {
           expect(error).toBeInstanceOf(EncodingError);
         }
       }),
-      { numRuns: 3000 },
+      { numRuns: cases(3000, 5) },
     );
   });
 
@@ -293,7 +294,7 @@ describe("decode", () => {
           );
         },
       ),
-      { numRuns: 3000 },
+      { numRuns: cases(3000, 5) },
     );
     expect(() => atOnce(decodeSteps(new Uint8Array(0)))).toThrow(EncodingError);
   });
@@ -338,9 +339,11 @@ describe("decode", () => {
       if (got !== wanted)
         expect({ bytes: toHex(bytes), got }).toEqual({ bytes: toHex(bytes), got: wanted });
     };
+    // one second byte in a few, not the same ones for every first
+    const step = stride(5);
     for (let a = 0; a < 256; a++) {
       check(Uint8Array.of(a));
-      for (let b = 0; b < 256; b++) check(Uint8Array.of(a, b));
+      for (let b = a % step; b < 256; b += step) check(Uint8Array.of(a, b));
     }
   });
 

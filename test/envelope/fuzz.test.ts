@@ -7,6 +7,7 @@ import { makeGrant } from "../../src/envelope/grant.ts";
 import { decodeHeader, decodeSignedHeader, encodeHeader } from "../../src/envelope/header.ts";
 import { EnvelopeError } from "../../src/errors.ts";
 import { basis, hospital, nobody, seal, seeded } from "./parties.ts";
+import { cases } from "../support/share.ts";
 
 const sealed = await seal([
   { id: "manifest", bytes: utf8ToBytes("manifest") },
@@ -56,11 +57,11 @@ describe("decoders of hostile bytes", () => {
     expect(() => read(bytes)).not.toThrow();
     fc.assert(
       fc.property(mutations(bytes), (changed) => survives(changed, read)),
-      { numRuns: 2000 },
+      { numRuns: cases(2000, 4) },
     );
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), (noise) => survives(noise, read)),
-      { numRuns: 1000 },
+      { numRuns: cases(1000, 4) },
     );
   });
 
@@ -75,7 +76,7 @@ describe("decoders of hostile bytes", () => {
         }
         expect(encodeHeader(header)).toEqual(changed);
       }),
-      { numRuns: 2000 },
+      { numRuns: cases(2000, 4) },
     );
   });
 

@@ -14,6 +14,7 @@ import { sealEnvelope } from "../../src/envelope/seal.ts";
 import { sealStream } from "../../src/envelope/seal-stream.ts";
 import { padByHand, padmeByHand, sizeByHand } from "./padding-by-hand.ts";
 import { context, hospital, keyOf, openingOf, seal, seeded } from "./parties.ts";
+import { cases } from "../support/share.ts";
 
 const KIB = 1024;
 const SEGMENT = 64 * KIB;
@@ -100,7 +101,7 @@ describe("paddedSize", () => {
           expect(isPaddedSize(size)).toBe(true);
         },
       ),
-      { numRuns: 2000 },
+      { numRuns: cases(2000, 4) },
     );
   });
 

@@ -14,6 +14,7 @@ import { sealStream } from "../../src/envelope/seal-stream.ts";
 import { LedgerError } from "../../src/errors.ts";
 import { sizeByHand } from "./padding-by-hand.ts";
 import { context as own, hospital, seeded } from "./parties.ts";
+import { cases } from "../support/share.ts";
 
 const bytes = (length: number) => fc.uint8Array({ minLength: length, maxLength: length });
 const cid = (codec: typeof RAW | typeof DAG_CBOR) =>
@@ -123,9 +124,9 @@ describe("encodeHeader", () => {
         if (expected.startsWith("ERR")) refused++;
         expect(outcome(() => encodeHeader(value as EnvelopeHeader))).toBe(expected);
       }),
-      { numRuns: 1000 },
+      { numRuns: cases(1000, 4) },
     );
-    expect(refused).toBeGreaterThan(500);
+    expect(refused).toBeGreaterThan(cases(1000, 4) / 2);
   });
 
   it("takes a CID of another copy of its class, as reading it back does", () => {
@@ -232,9 +233,9 @@ describe("writeFewParts", () => {
         expect(written !== undefined).toBe(few);
         expect(outcome(() => encodeHeader(value))).toBe(outcome(() => slowly(value)));
       }),
-      { numRuns: 500 },
+      { numRuns: cases(500, 4) },
     );
-    expect(quick).toBeGreaterThan(100);
+    expect(quick).toBeGreaterThan(cases(500, 4) / 5);
   });
 
   it("leaves what is wrong to the judge, whatever was right before", () => {
@@ -247,9 +248,9 @@ describe("writeFewParts", () => {
         if (!/^[0-9a-f]+$/.test(expected)) refused++;
         expect(outcome(() => encodeHeader(given))).toBe(expected);
       }),
-      { numRuns: 1000 },
+      { numRuns: cases(1000, 4) },
     );
-    expect(refused).toBeGreaterThan(500);
+    expect(refused).toBeGreaterThan(cases(1000, 4) / 2);
   });
 
   it("writes nothing for a context that no header had, nor one of another ledger, author or kind", () => {
@@ -343,7 +344,7 @@ describe("sealShort", () => {
           expect(taken).toEqual(new Uint8Array(32));
         },
       ),
-      { numRuns: 300 },
+      { numRuns: cases(300, 4) },
     );
   });
 

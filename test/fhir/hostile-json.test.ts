@@ -4,6 +4,7 @@ import { atOnce } from "../../src/bytes/steps.ts";
 import { readResource, readSteps } from "../../src/fhir/bundle.ts";
 import { scanJson, scanSteps } from "../../src/fhir/json-text.ts";
 import { parseSteps } from "../../src/fhir/parse-steps.ts";
+import { cases } from "../support/share.ts";
 
 const resource = (value: string): string => `{"resourceType":"Basic","note":${value}}`;
 const MILLION = 1_000_000;
@@ -69,7 +70,7 @@ describe("readResource, of hostile text", () => {
           expect(atOnce(parseSteps(text, found))).toEqual(JSON.parse(text));
         },
       ),
-      { numRuns: 12 },
+      { numRuns: cases(12, 3) },
     );
   });
 

@@ -3,6 +3,7 @@ import { describe, expect, it } from "vitest";
 import { InputError } from "../../src/errors.ts";
 import { type JsonScanOptions, type JsonSpan, scanJson } from "../../src/fhir/json-text.ts";
 import { scanSlowly } from "../support/slow-json-text.ts";
+import { cases } from "../support/share.ts";
 
 const scan = (text: string, maxDepth = 100, keepDepth = 2) =>
   scanJson(text, { name: "input", maxDepth, keepDepth });
@@ -54,7 +55,7 @@ describe("scanJson", () => {
           }
         }
       }),
-      { numRuns: 2000 },
+      { numRuns: cases(2000, 4) },
     );
   });
 
@@ -161,7 +162,7 @@ describe("scanJson, against a plain one", () => {
           agree(text, depth + 1, keepDepth);
         },
       ),
-      { numRuns: 6000 },
+      { numRuns: cases(6000, 4) },
     );
   });
 
@@ -172,7 +173,7 @@ describe("scanJson, against a plain one", () => {
         agree(`["${signs.join("")}"]`);
         agree(`{"a":{"${signs.join("")}":1}}`);
       }),
-      { numRuns: 10_000 },
+      { numRuns: cases(10_000, 4) },
     );
   });
 
@@ -202,7 +203,7 @@ describe("scanJson, against a plain one", () => {
       fc.property(fc.array(name, { maxLength: 40 }), fc.nat({ max: 3 }), (names, keepDepth) => {
         agree(`[{${names.map((one) => `${one}:{"n1":[]}`).join()}}]`, 100, keepDepth);
       }),
-      { numRuns: 2000 },
+      { numRuns: cases(2000, 4) },
     );
   });
 });

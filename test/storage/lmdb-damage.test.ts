@@ -9,6 +9,7 @@ import { StorageError } from "../../src/errors.ts";
 import { cidOf, RAW } from "../../src/codec/cid.ts";
 import { lmdbStorage } from "../../src/storage/lmdb.ts";
 import { folder } from "./lmdb-subject.ts";
+import { stride } from "../support/share.ts";
 
 const CHILD = fileURLToPath(new URL("./lmdb-child.ts", import.meta.url));
 const NODE = ["--conditions=healthledger-source", "--import", "tsx"];
@@ -209,7 +210,8 @@ describe("lmdbStorage on files that are not what LMDB left", () => {
     const file = join(path, "env-00000001", "data.mdb");
     const pages = readFileSync(file).length / PAGE;
     let refused = 0;
-    for (let page = 2; page < pages; page++) {
+    const every = stride(3);
+    for (let page = 2; page < pages; page += every) {
       const copy = join(path, "..", `copy-${page}`);
       await cp(path, copy, { recursive: true });
       await patch(page * PAGE, ...new Uint8Array(PAGE))(join(copy, "env-00000001", "data.mdb"));
@@ -224,7 +226,7 @@ describe("lmdbStorage on files that are not what LMDB left", () => {
       await rm(copy, { recursive: true });
     }
     // Records of 3000 bytes take a page each, which as a whole is what they hold.
-    expect(refused).toBeGreaterThan(10);
+    expect(refused).toBeGreaterThan(10 / every);
     await remove();
   });
 });

@@ -29,6 +29,7 @@ import { observation, MRN } from "../../support/hospital.ts";
 import { keyEntry } from "../../support/forge.ts";
 import { bytesFor } from "../../support/ledger.ts";
 import { opened, ward, type Ward } from "../../support/ward.ts";
+import { stride } from "../../support/share.ts";
 
 /** Hospital A with two records that hospital B may read. */
 async function twoRecords(): Promise<Ward> {
@@ -277,7 +278,7 @@ describe("encodeAnswer and decodeAnswer", () => {
     const copy = await ownCopy(w);
     const texts = [observation("bp-1"), observation("bp-2")];
     let opens = 0;
-    for (let at = 0; at < bytes.length; at += 13) {
+    for (let at = 0; at < bytes.length; at += 13 * stride(3)) {
       const changed = bytes.slice();
       changed[at]! ^= 1 << (at % 8);
       let decoded: DecodedAnswer;

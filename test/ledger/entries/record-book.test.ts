@@ -8,6 +8,7 @@ import { briefOf, encodeManifest } from "../../../src/ledger/entries/manifest.ts
 import { wholeItem, type HeldManifest } from "../../../src/ledger/index/held.ts";
 import type { IndexItem } from "../../../src/ledger/index/rows.ts";
 import { currentRecords } from "../../../src/ledger/records/current-record.ts";
+import { cases } from "../../support/share.ts";
 
 const OPERATIONS = [
   ...(["create", "create", "amend", "amend", "relabel", "retract", "reattribute"] as const),
@@ -96,7 +97,7 @@ describe("recordBook", () => {
           }
         }
       }),
-      { numRuns: 300 },
+      { numRuns: cases(300, 5) },
     );
   });
 

@@ -1,0 +1,3 @@
+// All cases of what these files do a share of among the unit tests (test/support/share.ts).
+await import("./proof.test.ts");
+await import("./tree.test.ts");

@@ -4,6 +4,7 @@ import { authorityOf, hasCapacity } from "./capacity.ts";
 import { byPlace, type ConsentSnapshot, type SnapshotDirective } from "../model/snapshot.ts";
 import type { Terminology } from "../terminology/terminology.ts";
 import { resolvePeriod } from "../model/time.ts";
+import { idsOf, isLacking, namesOf } from "./statement-names.ts";
 import { compileTree, type CompiledTree } from "./tree.ts";
 import { compileScope, type Scope } from "./scope.ts";
 import { DOUBTED, ELSEWHERE, OWN, trustOf, type WitnessTrust } from "../model/trust.ts";
@@ -88,6 +89,7 @@ function order(
 ): CompiledDirective[] {
   const directives: CompiledDirective[] = [];
   const byCid = new Map<CID, CompiledDirective>();
+  const names = namesOf(list, snapshot, oneObject);
   /** Ids of directives without effect: void, or revocations awaiting confirmation. */
   const mootIds = new Set<EntryId>();
   const contested: CompiledDirective[] = [];
@@ -102,8 +104,7 @@ function order(
   for (const source of waitingLast(list)) {
     const ids = idsOf(source);
     const { directive } = source;
-    const lacking =
-      source.recordedAt !== undefined && !hasCapacity(source, snapshot, source.recordedAt);
+    const lacking = isLacking(source, snapshot);
     if (source.standing !== "valid" || lacking) {
       setAside.push({ directive: source.cid, why: lacking ? "capacity-lacking" : "void" });
       for (const id of ids) mootIds.add(id);
@@ -127,7 +128,9 @@ function order(
     }
     // A confirmed statement moves to the place of its confirmation: a statement counts once.
     if (known !== undefined) directives.splice(directives.indexOf(known), 1);
-    const compiled = compileDirective(source, cid, place++, known?.ids ?? ids, terminology);
+    const others = source.waits === true ? undefined : names.get(cid);
+    const all = known?.ids ?? new Set([...ids, ...(others ?? [])]);
+    const compiled = compileDirective(source, cid, place++, all, terminology);
     compiled.trust = trust;
     compiled.unconfirmed = unconfirmed;
     // Whether it would end older directives, were it not for its key or its witness.
@@ -179,9 +182,6 @@ function order(
   }
   return directives;
 }
-
-const idsOf = ({ entry, aliases = [] }: SnapshotDirective): Set<EntryId> =>
-  new Set([entry, ...aliases]);
 
 /**
  * Moves the directives that wait behind those that came after them, up to a revocation or one that names them: what

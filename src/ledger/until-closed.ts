@@ -111,6 +111,9 @@ export const GOVERNANCE_CALLS: {
   takePolicySteps: "writes",
 };
 
+/** Calls that wait for other custodians, which may be silent for minutes, and which of their arguments has the signal. */
+const ASKS_OTHERS: Readonly<Record<string, number>> = { ask: 2, deliver: 1, deliverPending: 0 };
+
 /** Calls whose results are made for the caller and need no copy: they may be large, or hold streams. */
 const MADE_ANEW: ReadonlySet<string> = /* @__PURE__ */ new Set<keyof typeof LEDGER_CALLS & string>([
   "read",
@@ -214,8 +217,9 @@ export function untilClosed(
         assertOpen();
         assertCallOptions(name, [first, second, third]);
         const args = taken(first, second, third);
-        const last = name === "ask" ? endedBy(ending.signal, args[2]) : args[2];
-        const call = (): unknown => run(args[0], args[1], last);
+        const at = ASKS_OTHERS[name];
+        const own = args.map((one, i) => (i === at ? endedBy(ending.signal, one) : one));
+        const call = (): unknown => run(own[0], own[1], own[2]);
         if (guard === "reads") return give(await call());
         if (guard === "signs") return give(await forks.assertNone().then(call));
         if (readOnly !== undefined) throw readOnlyError(readOnly);

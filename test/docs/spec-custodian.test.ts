@@ -43,6 +43,12 @@ import {
   MAX_AFTER,
   MAX_RECIPIENTS,
 } from "../../src/ledger/disclosure/delivery-format.ts";
+import {
+  decodeHandIn,
+  decodeTakenIn,
+  encodeHandIn,
+  encodeTakenIn,
+} from "../../src/ledger/disclosure/hand-in-format.ts";
 import { toEntryId } from "../../src/codec/ids.ts";
 import { MAX_ASK_BYTES, MAX_PAGE_BYTES } from "../../src/transport/types.ts";
 import { specPage } from "./spec-page.ts";
@@ -129,6 +135,29 @@ describe("docs/spec/custodian.md", () => {
     for (const limit of [`at most ${MAX_AFTER}`, `at most ${MAX_RECIPIENTS} custodians`]) {
       expect(page.text).toContain(limit);
     }
+  });
+
+  it("has the directive of the example that a person hands in, and the reply", async () => {
+    const [signed, salt] = [Uint8Array.of(1, 2, 3), new Uint8Array(32).fill(0x11)];
+    const content = page.hex("hand-in");
+    expect(toHex(content)).toBe(write({ v: 1, signed, salt }));
+    expect(toHex(encodeHandIn({ signed, salt }))).toBe(toHex(content));
+    expect(decodeHandIn(content)).toEqual({ signed, salt });
+    const reply = { entry: new Uint8Array(32).fill(0xaa), receipt: signed };
+    expect(toHex(page.hex("taken-in"))).toBe(write({ v: 1, ...reply }));
+    expect(toHex(encodeTakenIn(reply))).toBe(toHex(page.hex("taken-in")));
+    expect(decodeTakenIn(page.hex("taken-in"))).toEqual(reply);
+    const message = {
+      ...{ ledger, to: custodian.actor, id: Uint8Array.from({ length: 16 }, (_, i) => i) },
+      ...{ recipient: keyId("X25519", asker.publicKey), kind: "deliver" as const, content },
+      ...{ time: 1_767_225_600_000, expires: 1_767_225_900_000 },
+      about: { system: "urn:oid:1.2.3", value: "MRN-0012345" },
+    };
+    const bytes = page.hex("person-message");
+    expect(toHex(bytes)).toBe(write({ v: 1, from: requester.actor, ...message }));
+    const { message: inner } = decodeSignedMessage(await signMessage(message, requester));
+    expect(toHex(inner)).toBe(toHex(bytes));
+    expect(decodeMessage(bytes)).toEqual({ v: 1, from: requester.actor, ...message });
   });
 
   it("has the page of the example, signed by the custodian and bound to its place", async () => {

@@ -4,7 +4,7 @@ import { equalBytes } from "../../src/bytes/compare.ts";
 import { concatBytes } from "../../src/bytes/concat.ts";
 import { trustFromGenesis } from "../../src/chain/trust.ts";
 import { writeCar } from "../../src/codec/car.ts";
-import { cidOf, RAW, type CID } from "../../src/codec/cid.ts";
+import { cidOf, DAG_CBOR, RAW, type CID } from "../../src/codec/cid.ts";
 import { entryIdBytes } from "../../src/codec/ids.ts";
 import type { ResourceLabels } from "../../src/consent/model/resource.ts";
 import { decodeSignedHeader } from "../../src/envelope/header.ts";
@@ -173,7 +173,49 @@ describe("ciphertext that a custodian sends no more", () => {
   });
 });
 
+describe("ciphertext that the custodian's store has lost", () => {
+  it.each<[string, (two: Scanned) => CID]>([
+    ["a block", ({ item }) => blocksOf(item)[0]!],
+    ["the header", ({ item }) => cidOf(item.header, DAG_CBOR)],
+  ])("is missing, which is neither erased nor unknown: %s", async (_, lost) => {
+    const two = await scanned();
+    const blobs = two.homeStorage.blobs!;
+    expect((await told(two, {})).states).toEqual(["sent"]);
+    await blobs.delete([lost(two)]);
+    expect((await told(two, {})).states).toEqual(["missing"]);
+    expect(await codeOf(two.scan.range(0, 9))).toBe("ERR_ENVELOPE_MISSING");
+  });
+
+  it("is whole but for the block", async () => {
+    const two = await scanned();
+    const cids = blocksOf(two.item).slice(0, 3);
+    await two.homeStorage.blobs!.delete([cids[1]!]);
+    expect((await told(two, { cids })).states).toEqual(["sent", "missing", "sent"]);
+  });
+});
+
 describe("a block that was not released to who asks", () => {
+  it("looks alike when it was erased, is lost, or when the access of another one has ended", async () => {
+    const two = await scanned();
+    const own = await two.home.ask(two.home.member, TREAT);
+    const absent = await told(two, { cids: [cidOf(Uint8Array.of(1), RAW)] });
+    expect(absent.states).toEqual(["unknown"]);
+    const foreign = [
+      { basis: entryIdBytes(own.access) },
+      { basis: new Uint8Array(32) },
+      { entry: entryIdBytes(own.access) },
+    ];
+    const expectAlike = async (what: string) => {
+      for (const guess of foreign) expect(await told(two, guess), what).toEqual(absent);
+    };
+    await two.homeStorage.blobs!.delete([blocksOf(two.item)[0]!]);
+    await expectAlike("lost");
+    two.clock.now += 24 * 3_600_000;
+    await expectAlike("after the time");
+    await two.home.erase(two.me, { records: [two.record], reason: "asked for" });
+    await expectAlike("erased");
+  });
+
   it("looks like one that is not there", async () => {
     const two = await scanned();
     const other = await two.home.ensureSubject({ system: "urn:x", value: "somebody" });

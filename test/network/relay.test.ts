@@ -6,9 +6,11 @@ import { sleep } from "../../src/storage/sleep.ts";
 import type { CustodianPeer } from "../../src/transport/types.ts";
 import { longObservation, patient, TREAT } from "../support/asking.ts";
 import { codeOf } from "../support/elsewhere.ts";
-import { MRN, observation } from "../support/hospital.ts";
+import type { ResourceLabels } from "../../src/consent/model/resource.ts";
+import { organisation } from "../support/founders.ts";
+import { MRN, observation, treatmentOnly } from "../support/hospital.ts";
 import { isPoll, posted, relayed } from "../support/relaying.ts";
-import { collect, readable, texts } from "../support/ward.ts";
+import { collect, opened, readable, texts } from "../support/ward.ts";
 
 const closing: (() => Promise<void>)[] = [];
 afterEach(async () => {
@@ -36,6 +38,59 @@ describe("a relay", () => {
     // The custodian's refusal arrives as such.
     expect(await send(two.peer, Uint8Array.of(1))).toBe("ERR_TRANSPORT_REFUSED");
     expect(two.errors).toMatchObject([{ code: "ERR_CONSENT_REQUEST" }]);
+  });
+
+  it("passes directives, pulls and ciphertext as it passes asks", async () => {
+    const [did, homeDid] = await Promise.all(
+      ["away", "home"].map(async (name) => (await organisation(name)).signer().actor),
+    );
+    const wire: { peer?: CustodianPeer } = {};
+    const byRelay: CustodianPeer = {
+      did: did!,
+      ask: (sealed, options) => wire.peer!.ask(sealed, options),
+    };
+    const two = await relayed(
+      closing,
+      {},
+      {},
+      {
+        home: { custodians: [byRelay] },
+        away: { policy: { auditors: [homeDid!] } },
+      },
+    );
+    const { home, away, patientHere: me } = two;
+    wire.peer = two.peer;
+    const scan = new Uint8Array(1_500_000).map((_, at) => (at * 31 + (at >> 8) * 7) & 255);
+    const labels: ResourceLabels = {
+      codes: [{ system: "http://terminology.hl7.org/CodeSystem/v3-Confidentiality", code: "N" }],
+      stamp: { labeller: "the record office", version: "1" },
+    };
+    const attachments = [{ mediaType: "application/dicom", source: scan }];
+    await away.record(me, observation("scan"), { attachments, labels });
+    await two.there();
+
+    const answer = await home.ask(away.member, TREAT);
+    const items = await opened(answer);
+    const read = items.flatMap((item) => item.attachments)[0]!;
+    const asks = () => two.seen.paths.filter((path) => path.endsWith("/ask")).length;
+    const before = asks();
+    expect(await read.range(1_000_000, 1_000_100)).toEqual(scan.subarray(1_000_000, 1_000_100));
+    expect(asks()).toBeGreaterThan(before);
+
+    const pulled = await collect(home.pull(away.member));
+    expect(pulled).toMatchObject([{ number: 1, kind: "access", entry: answer.access }]);
+
+    const refusal = treatmentOnly(patient, {
+      lineage: "later",
+      root: { id: "no", effect: "deny", combine: "deny-overrides", when: {} },
+    });
+    const { id } = await home.consent(two.me, refusal, { signer: patient });
+    const [told] = await home.deliver(id, { to: [away.member] });
+    expect(told).toMatchObject({ status: "filed" });
+    expect((await away.directives(me)).map(({ entry }) => entry)).toContain(told!.entry);
+    expect(await home.ask(away.member, TREAT)).toMatchObject({ count: 0 });
+    expect(await codeOf(read.range(0, 9))).toBe("ERR_TRANSPORT_REFUSED");
+    expect(two.errors).toEqual([]);
   });
 
   it("sees sizes, times and whom an ask is for, and nothing else", async () => {

@@ -70,8 +70,9 @@ export async function relayed(
   closing: Closing,
   options: Partial<RelayHandlerOptions> = {},
   answering: Partial<AnswerRelayedOptions> | "nobody" = {},
+  hospitals: Parameters<typeof askingHospitals>[1] = {},
 ) {
-  const two = await askingHospitals(closing);
+  const two = await askingHospitals(closing, hospitals);
   const { home, away, source } = two;
   const errors: unknown[] = [];
   const seen: Seen = { bytes: [], paths: [], change: (body) => body };

@@ -19,7 +19,11 @@ export interface Delivery {
   readonly since: number;
   /** The recipient's consent entry, once it is filed. */
   readonly entry?: EntryId;
-  /** What the last attempt of this process ended with, if it failed. */
+  /**
+   * What the last attempt of this process ended with, if it failed. With `ERR_INPUT_TOO_LARGE` none will succeed: the
+   * directive, with what shows it, is longer than 512 KiB. Let its grantor give a shorter one, or bring the custodian
+   * `signed` and `salt` of it otherwise, for its `receive`.
+   */
   readonly error?: LedgerError;
 }
 

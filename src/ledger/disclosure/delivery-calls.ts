@@ -7,8 +7,9 @@ import type { LedgerContext } from "../context.ts";
 import { deliveriesLocal, type CatalogueItem } from "../entries/catalogue-item.ts";
 import type { Catalogue } from "../entries/catalogue.ts";
 import { sealEntry, type Filing } from "../entries/filing.ts";
+import type { Manifest } from "../entries/manifest.ts";
 import type { Operation } from "../entries/operations.ts";
-import type { Turns } from "../turns.ts";
+import { personName, type Turns } from "../turns.ts";
 import type { Delivering, Delivery } from "./delivering.ts";
 import {
   decodeDeliverReply,
@@ -27,6 +28,17 @@ import { openShown, showEntry } from "./shown-entry.ts";
 import { FILED_PARTS } from "./take-delivery.ts";
 
 const invalid = (what: string): InputError => new InputError("ERR_INPUT_INVALID", what);
+const notHere = (): InputError => invalid("there is no such directive here");
+/** Says of a delivery that no custodian would take what else can be done. */
+function orTooLong(error: unknown): never {
+  if (!(error instanceof InputError) || error.code !== "ERR_INPUT_TOO_LARGE") throw error;
+  throw new InputError(
+    "ERR_INPUT_TOO_LARGE",
+    "the directive is never delivered, since it does not fit into the 512 KiB of an ask: let its grantor give a " +
+      "shorter one, or bring `signed` and `salt` of it to the custodian otherwise, for its `receive`",
+    { cause: error },
+  );
+}
 /** Failures to reach a custodian, one after another, after which the rest waits for the next call. */
 const UNREACHED = 2;
 const nameOf = (consent: EntryId, to: string): string => `${consent} ${to}`;
@@ -48,12 +60,26 @@ export function deliveryCalls(
   /** What this process last learned of deliveries that are not filed. */
   const attempts = new Map<string, Pick<Delivery, "error"> & { readonly handedAt?: number }>();
 
-  async function file(op: Operation, local: Uint8Array, content: Uint8Array): Promise<void> {
-    const manifest = { v: 1, op, local } as const;
-    const parts = [{ id: "content", bytes: content }];
-    const sealed = await sealEntry(context, { kind: "link", manifest, parts });
-    catalogue.remember(sealed);
-    await filing.file([sealed]);
+  /**
+   * Files something that names a directive, unless it was erased meanwhile: that must not outlive it.
+   *
+   * @returns whether it was filed
+   */
+  async function file(
+    op: Operation,
+    consent: EntryId,
+    { manifest: { local } }: CatalogueItem,
+    content: Uint8Array,
+  ): Promise<boolean> {
+    return turns.shared(personName({ local }), async () => {
+      if ((await consentOf(consent)) === undefined) return false;
+      const parts = [{ id: "content", bytes: content }];
+      const manifest: Manifest = { v: 1, op, local };
+      const sealed = await sealEntry(context, { kind: "link", manifest, parts });
+      catalogue.remember(sealed);
+      await filing.file([sealed]);
+      return true;
+    });
   }
 
   /** The consent entry here with this id. */
@@ -129,7 +155,8 @@ export function deliveryCalls(
     if (entry === undefined) return;
     const reached = await reach(to, signal === undefined ? {} : { signal });
     const content = encodeDeliver({ entry, after });
-    const pages = await sendMessage(reached.to, reached.checks, { kind: "deliver", content });
+    const message = { kind: "deliver", content } as const;
+    const pages = await sendMessage(reached.to, reached.checks, message).catch(orTooLong);
     let reply: Uint8Array | undefined;
     for await (const { content: page } of pages) reply ??= page;
     const outcome = await judge(item, { consent, to }, decodeDeliverReply(reply!));
@@ -138,8 +165,7 @@ export function deliveryCalls(
       return;
     }
     attempts.delete(name);
-    if (outcome.status !== status)
-      await file("delivered", item.manifest.local, encodeOutcome(outcome));
+    if (outcome.status !== status) await file("delivered", consent, item, encodeOutcome(outcome));
   }
 
   /** What a reply proves; `undefined` if that is nothing. */
@@ -201,9 +227,9 @@ export function deliveryCalls(
     async deliver(consent, { to, signal }) {
       await assertRecipients(to);
       const item = await consentOf(consent);
-      if (item === undefined) throw invalid("there is no such directive here");
+      if (item === undefined) throw notHere();
       const consents = await lineageUpTo(item, consent);
-      await file("deliver", item.manifest.local, encodeQueued({ consents, to }));
+      if (!(await file("deliver", consent, item, encodeQueued({ consents, to })))) throw notHere();
       const isWanted = (one: Delivery) => to.includes(one.to) && consents.includes(one.consent);
       await sendAll(isWanted, signal);
       return (await list()).filter((one) => isWanted(one) && one.consent === consent);

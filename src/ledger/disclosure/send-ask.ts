@@ -3,12 +3,12 @@ import { assertPositive } from "../../bytes/guards.ts";
 import type { Trust } from "../../chain/trust.ts";
 import type { CoseRecipient } from "../../crypto/cose-hpke.ts";
 import { assertPadding, type Padding } from "../../envelope/padding.ts";
-import { TransportError } from "../../errors.ts";
+import { InputError, TransportError } from "../../errors.ts";
 import type { KeyAgreement } from "../../identity/agreement.ts";
 import type { Signer } from "../../identity/signer.ts";
 import { sleep as platformSleep } from "../../storage/sleep.ts";
 import { PeerBusy } from "../../transport/errors.ts";
-import type { CustodianPeer } from "../../transport/types.ts";
+import { MAX_ASK_BYTES, type CustodianPeer } from "../../transport/types.ts";
 import { sealAsk, type Ask, type AskAddress } from "./ask-format.ts";
 import { signMessage, type Message } from "./message.ts";
 import { readMessagePages, type SignedContent } from "./read-message-pages.ts";
@@ -68,6 +68,7 @@ const LONGEST_PAUSE = 10_000;
  * @returns the contents of the reply's pages, once the first is here and proved to be the custodian's. Each is verified
  *   before it is given; whoever takes them all learns that they are all
  * @throws {TransportError} and {EnvelopeError} as `askCustodian`, also while they are taken
+ * @throws {InputError} `ERR_INPUT_TOO_LARGE` for what no custodian would read; nothing is sent
  */
 export function sendMessage(
   options: SendOptions,
@@ -118,6 +119,9 @@ export async function send<T>(
   };
   const contents = { ...made, from, ...(checkpoint === undefined ? {} : { checkpoint }) };
   const sealed = sealAsk(contents, address, custodianKey, { padding, random });
+  if (sealed.length > MAX_ASK_BYTES) {
+    throw new InputError("ERR_INPUT_TOO_LARGE", "what is asked is longer than 512 KiB");
+  }
   const asked = sha256(made.signed);
   const seen = root === undefined ? 0 : (size ?? 0);
   for (let tries = 1; ; tries++) {

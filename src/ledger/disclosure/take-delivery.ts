@@ -1,10 +1,12 @@
+import { equalBytes } from "../../bytes/compare.ts";
 import { entryIdBytes } from "../../codec/ids.ts";
 import { ConsentError, EncodingError } from "../../errors.ts";
 import type { Consenting } from "../consents/file-consent.ts";
-import { CONSENT_PARTS } from "../consents/read-consents.ts";
+import { CONSENT_PARTS, decodeFiledForm, type FiledForm } from "../consents/read-consents.ts";
+import { commitToPerson } from "../consents/signed-directive.ts";
 import type { LedgerContext } from "../context.ts";
 import type { Catalogue } from "../entries/catalogue.ts";
-import { decodeIdentifiers } from "../index/rows.ts";
+import { decodeIdentifiers, type PersonIdentifier } from "../index/rows.ts";
 import { refused, type MessageAnswerer } from "./answer-message.ts";
 import type { MessageToAnswer } from "./check-request.ts";
 import { decodeDeliver, encodeDeliverReply, type DeliverContent } from "./delivery-format.ts";
@@ -34,6 +36,10 @@ export function deliveryTaker(
       const [identifier] = decodeIdentifiers(parts.get("identifier")!);
       if (identifier === undefined) throw refused("malformed");
       const [signed, salt] = [parts.get("content")!, parts.get("salt")!];
+      // Also before it is held: nothing would ever cure that.
+      if (!isAboutThem(context, decodeFiledForm(signed), salt, identifier)) {
+        return encodeDeliverReply({ status: "refused" });
+      }
       const taken = await takeDelivery({ signed, salt, identifier, alias, after });
       if (taken.status === "held") return encodeDeliverReply({ status: "held" });
       await catalogue.catchUp();
@@ -55,6 +61,18 @@ export function deliveryTaker(
   return async function* (message) {
     yield await take(message);
   };
+}
+
+/** Whether a directive was given for this ledger, and about who has the identifier. */
+function isAboutThem(
+  { chain }: LedgerContext,
+  form: FiledForm,
+  salt: Uint8Array,
+  identifier: PersonIdentifier,
+): boolean {
+  const { ledger } = form.kind === "signed" ? form.signed : form.witness;
+  const isWhole = salt.length === 32 && ledger.equals(chain.ledger);
+  return isWhole && equalBytes(form.about, commitToPerson(salt, identifier));
 }
 
 function contentOf(bytes: Uint8Array): DeliverContent {

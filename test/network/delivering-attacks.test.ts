@@ -199,8 +199,8 @@ describe("a directive that no ask is long enough for", () => {
     const stuck = { consent: long.id, status: "queued", error: { code: "ERR_INPUT_TOO_LARGE" } };
     expect(await two.away.deliver(long.id, toHome(two))).toMatchObject([stuck]);
     expect(await two.away.deliverPending()).toMatchObject([stuck]);
-    const [{ error }] = (await two.away.deliveries()) as [{ error: Error }];
-    expect(error.message).toContain("`receive`");
+    const [shown] = await two.away.deliveries();
+    expect((shown?.error as Error).message).toContain("`receive`");
     expect(two.toHome.proxy.asks).toHaveLength(length);
     // It keeps nothing else from being delivered.
     const short = await consentAway(two, { lineage: "short" });

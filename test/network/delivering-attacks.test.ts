@@ -159,7 +159,7 @@ describe("a delivery to a custodian that stays silent", () => {
       two.wire.ask = async function* (_, { signal } = {}) {
         asked();
         await new Promise((resolve) => signal?.addEventListener("abort", resolve));
-        throw signal!.reason;
+        if (signal?.aborted) throw signal.reason;
         yield new Uint8Array();
       };
       const ends = codeOf(
@@ -200,7 +200,7 @@ describe("a directive that no ask is long enough for", () => {
     expect(await two.away.deliver(long.id, toHome(two))).toMatchObject([stuck]);
     expect(await two.away.deliverPending()).toMatchObject([stuck]);
     const [shown] = await two.away.deliveries();
-    expect((shown?.error as Error).message).toContain("`receive`");
+    expect((shown!.error as Error).message).toContain("`receive`");
     expect(two.toHome.proxy.asks).toHaveLength(length);
     // It keeps nothing else from being delivered.
     const short = await consentAway(two, { lineage: "short" });

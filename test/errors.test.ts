@@ -37,6 +37,11 @@ describe("LedgerError", () => {
       new errors.EncodingError("ERR_ENCODING_SHAPE", "why", options),
     ],
     [
+      "ContractError",
+      "ERR_CONTRACT_UNAVAILABLE",
+      new errors.ContractError("ERR_CONTRACT_UNAVAILABLE", "why", options),
+    ],
+    [
       "SignatureError",
       "ERR_SIGNATURE_KEY",
       new errors.SignatureError("ERR_SIGNATURE_KEY", "why", options),

@@ -32,7 +32,7 @@ describe("the chain of an opened ledger", () => {
     ];
     expect(Object.keys(hl.chain).sort()).toEqual(names);
     expect(Object.keys(hl.chain.state).sort()).toEqual(
-      ["get", "key", "load", "member", "nonces", "policy", "root", "seq"].sort(),
+      ["get", "isLoaded", "key", "load", "member", "nonces", "policy", "root", "seq"].sort(),
     );
   });
 

@@ -16,7 +16,7 @@ import { encodeDeliver } from "../../src/ledger/disclosure/delivery-format.ts";
 import { handInDirective } from "../../src/ledger/disclosure/hand-in.ts";
 import { encodeIdentifiers } from "../../src/ledger/index/rows.ts";
 import { patient } from "../support/asking.ts";
-import { codeOf } from "../support/elsewhere.ts";
+import { codeOf, until } from "../support/elsewhere.ts";
 import { MRN, treatmentOnly } from "../support/hospital.ts";
 import { bytesFor, signerFor, START } from "../support/ledger.ts";
 import { revoking } from "../support/ward.ts";
@@ -138,6 +138,24 @@ describe("a delivery that is under way", () => {
     const gone = revoking(patient, { predecessors: [id] });
     await away.deliver((await away.consent(there, gone, { signer: patient })).id, toHome(two));
     expect(await two.asked()).toBe("deny 0");
+  });
+});
+
+describe("a delivery whose proof cannot be fetched", () => {
+  it("stays queued, which is no statement about the entry, until it can", async () => {
+    const two = await delivering(closing);
+    const { id } = await consentAway(two);
+    // The recipient files it, and its ledger cannot be reached any more.
+    meanwhile(two, "before", async () => void (two.peer.isDown = true));
+    const busy = { code: "ERR_CHAIN_BUSY", cause: { code: "ERR_TRANSPORT_FAILED" } };
+    expect(await two.away.deliver(id, toHome(two))).toMatchObject([
+      { status: "queued", error: busy },
+    ]);
+    two.peer.isDown = false;
+    // Longer than a peer is left alone after a fault.
+    two.clock.now += 120_000;
+    await until(two, async () => (await two.away.deliverPending())[0]!.status === "filed");
+    expect(await two.asked()).toBe("permit 1");
   });
 });
 

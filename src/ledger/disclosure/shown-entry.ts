@@ -15,7 +15,7 @@ import { narrowKeys } from "../../envelope/grant.ts";
 import { decodeSignedHeader } from "../../envelope/header.ts";
 import { wipeKeys } from "../../envelope/keys.ts";
 import { openEnvelope } from "../../envelope/open.ts";
-import { ChainError, EncodingError, LedgerError } from "../../errors.ts";
+import { ChainError, EncodingError, LedgerError, TransportError } from "../../errors.ts";
 import type { CatalogueItem } from "../entries/catalogue-item.ts";
 import { openingOfOwn } from "../entries/own-envelope.ts";
 import { signingKeyAt, type LedgerContext } from "../context.ts";
@@ -97,11 +97,14 @@ async function prove(
   const { chain } = context;
   const { ledger } = chain;
   if (place.height >= (await chain.refresh())) {
-    await bring();
+    const failed = await bring().catch((error: unknown) => error);
+    // That nobody could be reached says nothing about the entry.
+    if (failed !== undefined && !(failed instanceof TransportError)) throw failed;
     if (place.height >= (await chain.refresh())) {
       throw new ChainError(
         "ERR_CHAIN_BUSY",
         "the entry is on a part of the ledger that is not here yet",
+        ...(failed === undefined ? [] : [{ cause: failed }]),
       );
     }
   }

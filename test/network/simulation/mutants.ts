@@ -230,7 +230,7 @@ export const networkMutants: readonly SourceMutant[] = [
   ]),
   mutant("refusal-forgotten", 7, [
     "ledger/elsewhere/settling.ts",
-    "await outbox.replace(item, { refused: reason });",
+    "await outbox.replace(item, { refused: refused.reason });",
     "await outbox.remove(item);",
   ]),
   mutant("never-signed-anew", 56, [

@@ -169,6 +169,7 @@ const GIVEN_IN = {
     directive: type("Directive", "/consent"),
     disclosed: type("DisclosureAnswer"),
     hospitalB: text,
+    merged: type("EntryId"),
     person: type("PersonIdentifier"),
     signal: "AbortSignal",
   },

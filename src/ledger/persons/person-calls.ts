@@ -74,7 +74,7 @@ export interface PersonCalls extends AliasCalls {
    *   merge is not in effect
    * @throws {StorageError} when a directive that was filed meanwhile cannot be read
    * @example
-   * const { filed } = await hl.unmerge(link, { reason: "two passports after all" });
+   * const { filed } = await hl.unmerge(merged, { reason: "two passports after all" });
    * for (const { record, subject } of filed.records) console.log(record, subject); // reattribute(record, …)?
    * for (const { directive, subject } of filed.directives) console.log(directive, subject); // whose is it?
    */

@@ -148,6 +148,8 @@ function applyCall(
   if (!registered.rule.equals(rule)) return { reason: "contract-changed" };
   const contract = rules.contracts.get(rule.toString());
   if (contract === undefined) return { reason: "contract-unavailable" };
+  // Its code would write below the name of another contract.
+  if (contract.manifest.name !== name) return { reason: "unknown-contract" };
   const outcome = runCall(contract, { action, call, author, height, time }, before, within);
   if ("refused" in outcome) return { reason: "contract-refused", code: outcome.refused };
   if ("unread" in outcome) {

@@ -174,6 +174,17 @@ describe("a call of a contract", () => {
     expect(await forge.judge()).toMatchObject({ ok: true, size: 4 });
   });
 
+  it("is of no contract where the policy lists it under another's name, whose values it would change", async () => {
+    const contracts = [{ name: "other", rule: counter.rule, from: 0 }];
+    const ledger = await startLedger({ policy: { contracts }, contracts: [counter] });
+    for (const contract of ["other", "counter"]) {
+      const entry = callEntry(counter, "add", { amount: 5 }, { contract });
+      expect(await refusal(submitCalls(ledger, [entry]))).toEqual({
+        ...{ reason: "unknown-contract", entry: 0 },
+      });
+    }
+  });
+
   it("stops a node that lacks the code before the block, and says which", async () => {
     const ledger = await start(counter);
     await submitCalls(ledger, recordEntries(1));

@@ -3,6 +3,7 @@ import type { LedgerError } from "../../src/errors.ts";
 import { defineContract } from "../../src/contract/define-contract.ts";
 import { codeOf as contentOf, counter } from "../support/contracts.ts";
 import { codeOf, twoHospitals, until, type TwoHospitals } from "../support/elsewhere.ts";
+import { MRN, observation } from "../support/hospital.ts";
 import { bytesFor } from "../support/ledger.ts";
 
 const versions = [{ name: "counter", rule: counter.rule, from: 0 }];
@@ -41,7 +42,15 @@ describe("calls of a contract by two organisations", () => {
       refused: { code: "already-spent" },
     });
     expect(await home.verify()).toMatchObject({ ok: true });
+    // They are nobody's records: the index is rebuilt over them, and lacks nothing.
+    const me = await away.ensureSubject(MRN);
+    const { id } = await away.record(me, observation("bp-1"));
     await away.close();
+    const again = await open({ ...withCounter, repair: { index: true } });
+    expect(await again.lost()).toEqual([]);
+    expect(new TextDecoder().decode(await again.read(id))).toBe(observation("bp-1"));
+    expect(await again.outbox()).toEqual([]);
+    await again.close();
   });
 
   it("are refused before anything is sent where they cannot be right", async () => {

@@ -104,7 +104,7 @@ async function prove(
       throw new ChainError(
         "ERR_CHAIN_BUSY",
         "the entry is on a part of the ledger that is not here yet",
-        ...(failed === undefined ? [] : [{ cause: failed }]),
+        failed === undefined ? undefined : { cause: failed },
       );
     }
   }
